@@ -1,0 +1,151 @@
+"""Objective, EMA target, optimiser, run length, evaluation and runtime."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from hjepa.config.data import Fraction
+from hjepa.config.fields import SET, Section, knob
+
+NonNegative = Annotated[float, Field(ge=0.0)]
+
+#: Weights of the levels when `objective.level_weights` is null.
+LEVEL_WEIGHTS = (1.0, 0.7, 0.5, 0.35)
+
+
+class ObjectiveConfig(Section):
+    """The distance between predictions and targets."""
+
+    loss: Literal["smooth_l1", "mse", "l1", "cosine"] = knob(
+        "smooth_l1", "Distance between prediction and target.", effect="training", flip="mse", source="I-JEPA code"
+    )
+    beta: Annotated[float, Field(gt=0.0)] = knob(
+        1.0,
+        "Where smooth-L1 turns from quadratic to linear.",
+        effect="training",
+        flip=0.1,
+        when={"objective.loss": ["smooth_l1"]},
+    )
+    normalise_targets: bool = knob(
+        True, "Layer-normalise the targets (no affine).", effect="training", flip=False, source="I-JEPA code"
+    )
+    level_weights: tuple[NonNegative, ...] | None = knob(
+        None,
+        "Weight of each level, finest first; null takes 1, 0.7, 0.5, 0.35.",
+        effect="training",
+        flip=[1.0, 0.1, 0.0],
+        when={"hierarchy.levels": [2, 3, 4]},
+    )
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> "ObjectiveConfig":
+        if self.level_weights is not None and not sum(self.level_weights) > 0:
+            raise ValueError("level_weights: got no positive weight; allowed at least one above 0")
+        return self
+
+
+class EmaConfig(Section):
+    """The momentum of the target encoder."""
+
+    start: Fraction = knob(0.996, "Momentum at the first step.", effect="training", flip=0.9, source="I-JEPA B.6")
+    end: Fraction = knob(1.0, "Momentum at the last step, reached linearly.", effect="training", flip=0.998)
+
+
+class OptimConfig(Section):
+    """AdamW and its schedules; every schedule is a function of the step alone."""
+
+    batch_size: Annotated[int, Field(ge=2)] = knob(
+        256, "Images per optimiser step, over all workers and micro-batches.", effect="training", flip=32
+    )
+    lr: Annotated[float, Field(gt=0.0)] = knob(1e-3, "Peak learning rate.", effect="training", flip=3e-4)
+    lr_start: Fraction = knob(0.2, "Rate at the first step, as a share of the peak.", effect="training", flip=0.5)
+    lr_end: Fraction = knob(1e-3, "Rate at the last step, as a share of the peak.", effect="training", flip=0.5)
+    warmup: Annotated[float, Field(ge=0.0, lt=1.0)] = knob(
+        0.1, "Share of the steps in which the rate rises linearly.", effect="training", flip=0.5
+    )
+    weight_decay: NonNegative = knob(0.05, "Weight decay at the first step.", effect="training", flip=0.5)
+    weight_decay_end: NonNegative | None = knob(
+        None, "Weight decay at the last step, reached by a cosine; null keeps it constant.", effect="training", flip=0.4
+    )
+    betas: tuple[Annotated[float, Field(ge=0.0, lt=1.0)], Annotated[float, Field(ge=0.0, lt=1.0)]] = knob(
+        (0.9, 0.999), "AdamW's moment decay rates.", effect="training", flip=[0.8, 0.95]
+    )
+    clip_norm: Annotated[float, Field(gt=0.0)] | None = knob(
+        1.0, "Clip the gradient to this norm; null does not clip.", effect="training", flip=0.01
+    )
+
+
+class TrainingConfig(Section):
+    """How long a run is."""
+
+    epochs: Annotated[int, Field(ge=0)] = knob(
+        20, "Passes over the training images; also the horizon of every schedule.", effect="training", flip=3
+    )
+
+
+class EvaluationConfig(Section):
+    """Probes of the frozen EMA encoder on the hold-out."""
+
+    interval: Annotated[int, Field(ge=1)] | None = knob(
+        None, "Epochs between cheap probes; null probes about 20 times a run.", effect="evaluation", flip=2
+    )
+    features: Literal["last", "last4"] = knob(
+        "last",
+        "Average-pooled tokens of the last block, or of the last four, concatenated.",
+        effect="evaluation",
+        flip="last4",
+        source="I-JEPA (arXiv 2301.08243), appendix A.2",
+    )
+    labels_per_class: Annotated[int, Field(ge=2)] | None = knob(
+        None, "Fit the probes on this many labels a class; null on all.", effect="evaluation", flip=5
+    )
+    draws: Annotated[int, Field(ge=1)] = knob(
+        10,
+        "Draws of the few labels that a score averages.",
+        effect="evaluation",
+        flip=3,
+        when={"evaluation.labels_per_class": SET},
+    )
+    rung_train: Annotated[int, Field(ge=10)] = knob(
+        2000, "Training images that a cheap probe is fitted on.", effect="evaluation", flip=50
+    )
+    rung_holdout: Annotated[int, Field(ge=10)] = knob(
+        1000, "Held-out images that a cheap probe is scored on.", effect="evaluation", flip=60
+    )
+    knn_k: Annotated[int, Field(ge=1)] = knob(20, "Neighbours of the k-NN score.", effect="evaluation", flip=1)
+    knn_temperature: Annotated[float, Field(gt=0.0)] = knob(
+        0.07, "Neighbours vote with weight exp(cosine / temperature).", effect="evaluation", flip=5.0
+    )
+
+
+class RuntimeConfig(Section):
+    """Where and how fast; never what."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = knob(
+        "auto", "auto takes cuda, then mps, then cpu.", effect="runtime_numeric", flip="cpu"
+    )
+    precision: Literal["bf16", "fp32"] = knob(
+        "bf16", "bf16 autocast with fp32 weights and statistics, or fp32.", effect="runtime_numeric", flip="fp32"
+    )
+    attention: Literal["auto", "eager", "math", "flash", "efficient", "cudnn"] = knob(
+        "auto",
+        "Attention kernel of encoder and predictor; one that this device lacks is refused.",
+        effect="runtime_numeric",
+        flip="math",
+        source="torch.nn.attention.sdpa_kernel",
+    )
+    threads: Annotated[int, Field(ge=1)] | None = knob(
+        None, "CPU threads; null takes the cores this process may use.", effect="runtime_numeric", flip=1
+    )
+    micro_batch: Annotated[int, Field(ge=1)] | None = knob(
+        None,
+        "Images per forward pass on each worker; gradients accumulate to the batch size. null: all at once.",
+        effect="runtime_numeric",
+        flip=16,
+    )
+    log_interval: Annotated[int, Field(ge=1)] = knob(
+        50, "Optimiser steps between lines of metrics.jsonl.", effect="runtime_exact", flip=1
+    )
+    checkpoint_interval: Annotated[int, Field(ge=1)] = knob(
+        1, "Epochs between checkpoints.", effect="runtime_exact", flip=2
+    )

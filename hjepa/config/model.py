@@ -1,0 +1,210 @@
+"""Masks, encoder, predictor and hierarchy."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from hjepa.config.data import Fraction, Positive
+from hjepa.config.fields import SET, Section, knob
+
+#: width, depth, heads (I-JEPA's `vision_transformer.py`; micro is this project's own, for tests and digits).
+SIZES: dict[str, tuple[int, int, int]] = {
+    "micro": (64, 3, 2),
+    "tiny": (192, 12, 3),
+    "small": (384, 12, 6),
+    "base": (768, 12, 12),
+    "large": (1024, 24, 16),
+    "huge": (1280, 32, 16),
+}
+HIERARCHICAL = [2, 3, 4]
+BLOCKS = ["multiblock", "block"]
+
+
+class MasksConfig(Section):
+    """Which tokens are context and which are predicted."""
+
+    strategy: Literal["multiblock", "block", "random", "raster"] = knob(
+        "multiblock",
+        "multiblock: several target blocks; block: one; random: scattered tokens; raster: three of four quadrants.",
+        effect="training",
+        flip="random",
+        source="I-JEPA (arXiv 2301.08243), section 3 and Table 6",
+    )
+    num_targets: Annotated[int, Field(ge=1, le=16)] = knob(
+        4, "Target blocks per image.", effect="training", flip=2, when={"masks.strategy": ["multiblock"]}
+    )
+    target_scale: tuple[Fraction, Fraction] = knob(
+        (0.15, 0.2),
+        "Range of a target block's share of the grid.",
+        effect="training",
+        flip=[0.08, 0.1],
+        when={"masks.strategy": BLOCKS},
+    )
+    target_aspect: tuple[Positive, Positive] = knob(
+        (0.75, 1.5),
+        "Range of a target block's aspect ratio (height over width).",
+        effect="training",
+        flip=[3.0, 4.0],
+        when={"masks.strategy": BLOCKS},
+    )
+    target_ratio: Annotated[float, Field(gt=0.0, lt=1.0)] = knob(
+        0.6,
+        "Share of tokens that are targets.",
+        effect="training",
+        flip=0.4,
+        when={"masks.strategy": ["random"]},
+    )
+    context_scale: tuple[Fraction, Fraction] = knob(
+        (0.85, 1.0),
+        "Range of the context block's share of the grid, before target cells are taken out.",
+        effect="training",
+        flip=[0.6, 0.6],
+        when={"masks.strategy": ["multiblock"]},
+    )
+    context_tokens: Annotated[int, Field(ge=1)] | None = knob(
+        None,
+        "Context tokens kept per image, a random subset; null keeps 5/16 of the grid (20 of 64).",
+        effect="training",
+        flip=12,
+    )
+
+    @model_validator(mode="after")
+    def _ranges(self) -> "MasksConfig":
+        for name in ("target_scale", "target_aspect", "context_scale"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ValueError(f"{name}: got [{low}, {high}]; allowed 0 < low <= high")
+        return self
+
+
+class ModelConfig(Section):
+    """The ViT encoder (student and EMA target share its shape)."""
+
+    size: Literal["micro", "tiny", "small", "base", "large", "huge"] | None = knob(
+        "tiny",
+        "A named width, depth and number of heads; null to give the three by hand.",
+        effect="training",
+        flip="small",
+    )
+    width: Annotated[int, Field(ge=8)] | None = knob(
+        None,
+        "Token width, when size is null.",
+        effect="training",
+        flip=32,
+        when={"model.size": [None]},
+        together={"model.depth": 2, "model.heads": 2},
+    )
+    depth: Annotated[int, Field(ge=1)] | None = knob(
+        None,
+        "Transformer blocks, when size is null.",
+        effect="training",
+        flip=1,
+        when={"model.size": [None]},
+        together={"model.width": 64, "model.heads": 2},
+    )
+    heads: Annotated[int, Field(ge=1)] | None = knob(
+        None,
+        "Attention heads, when size is null.",
+        effect="training",
+        flip=4,
+        when={"model.size": [None]},
+        together={"model.width": 64, "model.depth": 2},
+    )
+    mlp_ratio: Annotated[float, Field(gt=0.0, le=16.0)] = knob(
+        4.0, "Hidden width of a block's MLP over the token width.", effect="training", flip=2.0
+    )
+    patch_size: Annotated[int, Field(ge=1)] = knob(4, "Side of a patch in pixels.", effect="training", flip=8)
+    positions: Literal["sincos", "learned"] = knob(
+        "sincos",
+        "Absolute position embedding, added before masking.",
+        effect="training",
+        flip="learned",
+        source="I-JEPA code, `get_2d_sincos_pos_embed`",
+    )
+    layer_scale: Annotated[float, Field(ge=0.0, le=1.0)] | None = knob(
+        None,
+        "Initial value of the learned per-channel scale on each residual branch; null has no scale.",
+        effect="training",
+        flip=1e-4,
+        source="CaiT (arXiv 2103.17239), equation 6",
+    )
+    drop_path: Annotated[float, Field(ge=0.0, lt=1.0)] = knob(
+        0.0,
+        "Stochastic depth rate of the last block (linear from 0), student only.",
+        effect="training",
+        flip=0.5,
+        source="Huang et al. 2016 (arXiv 1603.09382)",
+    )
+
+    @model_validator(mode="after")
+    def _shape(self) -> "ModelConfig":
+        given = [self.width, self.depth, self.heads]
+        if self.size is None and None in given:
+            raise ValueError("size: got null; then width, depth and heads must all be given")
+        width, _, heads = self.shape
+        if width % heads:
+            raise ValueError(f"heads: got {heads}; allowed divisors of the width {width}")
+        if width % 4:
+            raise ValueError(f"width: got {width}; allowed multiples of 4")
+        return self
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Width, depth and heads."""
+        if self.size is not None:
+            return SIZES[self.size]
+        assert self.width is not None and self.depth is not None and self.heads is not None
+        return self.width, self.depth, self.heads
+
+
+class PredictorConfig(Section):
+    """The predictor of each level."""
+
+    width: Annotated[int, Field(ge=8)] = knob(96, "Token width.", effect="training", flip=48)
+    depth: Annotated[int, Field(ge=1)] = knob(4, "Transformer blocks.", effect="training", flip=1)
+    heads: Annotated[int, Field(ge=1)] = knob(3, "Attention heads.", effect="training", flip=2)
+    blocks: Literal["independent", "joint"] = knob(
+        "independent",
+        "Predict the level-0 target blocks one by one (I-JEPA) or all in one sequence.",
+        effect="training",
+        flip="joint",
+        source="I-JEPA (arXiv 2301.08243), section 3",
+    )
+
+    @model_validator(mode="after")
+    def _shape(self) -> "PredictorConfig":
+        if self.width % self.heads or self.width % 4:
+            raise ValueError(f"width: got {self.width}; allowed multiples of 4 and of the {self.heads} heads")
+        return self
+
+
+class HierarchyConfig(Section):
+    """The levels above the patch grid."""
+
+    levels: Annotated[int, Field(ge=1, le=4)] = knob(
+        3, "Levels; level l pools the targets by 2^l. 1 is plain I-JEPA.", effect="training", flip=2
+    )
+    predictor: Literal["per_level", "shared"] = knob(
+        "per_level",
+        "A predictor of its own for each level, or one with a level embedding.",
+        effect="training",
+        flip="shared",
+        when={"hierarchy.levels": HIERARCHICAL},
+    )
+    child_rule: Literal["any", "majority", "all"] = knob(
+        "majority",
+        "A cell above level 0 is a target if any, at least half or all of the cells it covers are.",
+        effect="training",
+        flip="any",
+        when={"hierarchy.levels": HIERARCHICAL},
+    )
+    renormalise: bool = knob(
+        True,
+        "Layer-normalise the pooled targets again, so that the levels have one scale.",
+        effect="training",
+        flip=False,
+        when={"hierarchy.levels": HIERARCHICAL, "objective.normalise_targets": [True]},
+    )
+
+
+__all__ = ["SET", "SIZES", "HierarchyConfig", "MasksConfig", "ModelConfig", "PredictorConfig"]

@@ -1,0 +1,1 @@
+"""Device, precision, threads, named random streams, environment."""
