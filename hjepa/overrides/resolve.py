@@ -137,7 +137,9 @@ def _validated(merged: Mapping[str, Any], origin: Mapping[str, int], layers: Seq
     try:
         return Config.model_validate_json(json.dumps(nest(leaves)), strict=True)
     except TypeError as error:
-        raise ConfigError([f"a value is not plain YAML data: {error} ({', '.join(x.source for x in layers)})"]) from error
+        raise ConfigError(
+            [f"a value is not plain YAML data: {error} ({', '.join(x.source for x in layers)})"]
+        ) from error
     except ValidationError as error:
         raise ConfigError([_line(dict(entry), merged, origin, layers) for entry in error.errors()]) from None
 
@@ -145,7 +147,9 @@ def _validated(merged: Mapping[str, Any], origin: Mapping[str, int], layers: Seq
 def _line(entry: dict[str, Any], merged: Mapping[str, Any], origin: Mapping[str, int], layers: Sequence[Layer]) -> str:
     """One pydantic error in the project's form."""
     names = [str(part) for part in entry["loc"]]
-    path = next((".".join(names[:n]) for n in range(len(names), 0, -1) if ".".join(names[:n]) in knobs()), ".".join(names))
+    path = next(
+        (".".join(names[:n]) for n in range(len(names), 0, -1) if ".".join(names[:n]) in knobs()), ".".join(names)
+    )
     message = entry["msg"]
     if entry["type"] == "value_error":  # from our own validators, already in the project's form
         text = message.removeprefix("Value error, ")
