@@ -1,0 +1,92 @@
+"""The layers of CONTRIBUTING.md hold: who may import whom, which libraries stay behind one fence, and sizes."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import grimp
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "hjepa"
+
+#: Lowest first. Packages of one line do not import each other where `SIBLINGS` says so.
+LAYERS = [
+    ["config"],
+    ["overrides"],
+    ["runtime"],
+    ["data", "masks", "models", "objectives", "optim"],
+    ["evaluation"],
+    ["training"],
+    ["search"],
+    ["cli"],
+]
+#: The part of `search` that knows no engine, nor torch.
+PURE = ["study", "space", "plan", "records", "analysis", "report", "export"]
+#: Library -> the only modules that may import it.
+FENCES = {"optuna": {"sampler"}, "ray": {"runner"}, "mlflow": {"tracking"}}
+#: Too heavy or too particular for what must load quickly anywhere.
+HEAVY = ["torch", "ray", "optuna", "mlflow"]
+BANNED = {"utils", "util", "helpers", "common", "misc"}
+MAX_FILE, MAX_FUNCTION = 400, 60
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph("hjepa", include_external_packages=True, cache_dir=None)
+
+
+def test_every_package_has_a_layer() -> None:
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert packages == {name for layer in LAYERS for name in layer}
+
+
+def test_lower_layers_import_nothing_above_and_siblings_nothing_of_each_other(graph: grimp.ImportGraph) -> None:
+    layers = [grimp.Layer(*[f"hjepa.{name}" for name in layer], independent=True) for layer in reversed(LAYERS)]
+    illegal = graph.find_illegal_dependencies_for_layers(layers)
+    assert not illegal, [f"{found.importer} -> {found.imported}" for found in illegal]
+
+
+def test_pure_search_knows_no_engine(graph: grimp.ImportGraph) -> None:
+    pure = [f"hjepa.search.{name}" for name in PURE]
+    for module in pure:
+        assert module in graph.modules
+        foreign = {name for name in graph.find_modules_directly_imported_by(module) if name.startswith("hjepa.")}
+        foreign = {name for name in foreign if name not in pure and not name.startswith(("hjepa.config", "hjepa.over"))}
+        assert not foreign, f"{module} imports {foreign}"
+
+
+@pytest.mark.parametrize("library", sorted(FENCES))
+def test_each_engine_stays_behind_its_fence(graph: grimp.ImportGraph, library: str) -> None:
+    allowed = {f"hjepa.search.{name}" for name in FENCES[library]}
+    assert graph.find_modules_that_directly_import(library) == allowed
+
+
+def test_what_must_load_quickly_reaches_no_heavy_library(graph: grimp.ImportGraph) -> None:
+    light = [f"hjepa.search.{name}" for name in PURE] + ["hjepa.config", "hjepa.overrides"]
+    for library in HEAVY:
+        for package in light:
+            chain = graph.find_shortest_chain(package, library) if library in graph.modules else None
+            assert chain is None, " -> ".join(chain or ())
+    code = f"import sys, {', '.join(light)}; print([name for name in {HEAVY} if name in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_no_import_cycles(graph: grimp.ImportGraph) -> None:
+    own = {name for name in graph.modules if name.split(".")[0] == "hjepa"}
+    imports = {name: graph.find_modules_directly_imported_by(name) & own for name in own}
+    while leaves := [name for name, imported in imports.items() if not imported]:
+        imports = {name: imported - set(leaves) for name, imported in imports.items() if name not in leaves}
+    assert not imports, f"in or above a cycle: {sorted(imports)}"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_sizes_and_names(path: Path) -> None:
+    text = path.read_text()
+    assert path.stem not in BANNED
+    assert len(text.splitlines()) <= MAX_FILE
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert length <= MAX_FUNCTION, f"{node.name}: {length} lines"
