@@ -1,0 +1,126 @@
+"""Config -> the parts of a run. The only place that sees a whole Config."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from hjepa.config import Config
+from hjepa.data import Dataset, Views, open_dataset
+from hjepa.evaluation import Evaluator
+from hjepa.masks import MaskSampler, refuse_empty_levels
+from hjepa.models import HJEPA, resolve_kernel
+from hjepa.objectives import JepaObjective
+from hjepa.optim import Schedule, make_optimiser
+from hjepa.overrides import ConfigError, problem
+from hjepa.runtime.device import Device, pick_device
+from hjepa.training.step import TrainStep
+from hjepa.training.workers import Workers
+
+
+@dataclass(frozen=True)
+class Run:
+    """All parts of one run, ready to train."""
+
+    config: Config
+    device: Device
+    workers: Workers
+    kernel: str
+    dataset: Dataset
+    evaluator: Evaluator
+    model: HJEPA
+    optimiser: torch.optim.Optimizer
+    step: TrainStep
+    steps_per_epoch: int
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.steps_per_epoch * self.config.training.epochs
+
+    def resolved(self) -> dict[str, Any]:
+        """What `auto` and null of the runtime section became here."""
+        return {
+            "device": self.device.device.type,
+            "threads": self.device.threads,
+            "precision": self.device.precision,
+            "attention": self.kernel,
+        }
+
+
+def check(config: Config) -> None:
+    """Raise ConfigError for a grid, child rule, device or kernel that cannot be had; reads no data."""
+    refuse_empty_levels(config.hierarchy, MaskSampler(config.masks, config.grid))
+    _kernel(config, pick_device(config.runtime))
+
+
+def build(config: Config, workers: Workers | None = None) -> Run:
+    """Everything a run needs. Raises ConfigError when it cannot run here."""
+    workers = workers or Workers.current()
+    device = pick_device(config.runtime, torch.cuda.current_device() if torch.cuda.is_available() else 0)
+    masks = MaskSampler(config.masks, config.grid)
+    refuse_empty_levels(config.hierarchy, masks)
+    kernel = _kernel(config, device)
+    dataset = open_dataset(config.data)
+    views = Views(config.views)
+    model = build_model(config).to(device.device)
+    model.set_kernel(kernel)
+    steps_per_epoch = _steps_per_epoch(config, len(dataset.train), workers.world)
+    optimiser = make_optimiser(config.optim, model.trainable())
+    step = TrainStep(
+        model=model,
+        parallel=workers.wrap(model, device.device),
+        objective=JepaObjective(config.objective, config.level_weights),
+        optimiser=optimiser,
+        schedule=Schedule(config.optim, config.ema, max(1, steps_per_epoch * config.training.epochs)),
+        views=views,
+        masks=masks,
+        device=device,
+        workers=workers,
+        config=config.optim,
+        seed=config.seed,
+        micro_batch=config.runtime.micro_batch,
+    )
+    return Run(
+        config=config,
+        device=device,
+        workers=workers,
+        kernel=kernel,
+        dataset=dataset,
+        evaluator=Evaluator(config.evaluation, dataset, views, device),
+        model=model,
+        optimiser=optimiser,
+        step=step,
+        steps_per_epoch=steps_per_epoch,
+    )
+
+
+def build_model(config: Config) -> HJEPA:
+    """The untrained model of a configuration, on the CPU."""
+    return HJEPA(
+        config.model,
+        config.predictor,
+        config.hierarchy,
+        grid=config.grid,
+        normalise_targets=config.objective.normalise_targets,
+        seed=config.seed,
+    )
+
+
+def _kernel(config: Config, device: Device) -> str:
+    dtype = torch.bfloat16 if device.precision == "bf16" else torch.float32
+    width, _, heads = config.model.shape
+    return resolve_kernel(config.runtime.attention, device.device, dtype, width // heads)
+
+
+def _steps_per_epoch(config: Config, images: int, world: int) -> int:
+    batch = config.optim.batch_size
+    if batch > images:
+        raise ConfigError([problem("optim.batch_size", batch, f"at most {images} (the training images)")])
+    per_worker, rest = divmod(batch, world)
+    if rest:
+        raise ConfigError([problem("optim.batch_size", batch, f"multiples of the {world} workers")])
+    micro = config.runtime.micro_batch
+    if micro is not None and per_worker % micro:
+        raise ConfigError([problem("runtime.micro_batch", micro, f"divisors of the {per_worker} images a worker takes")])
+    return images // batch

@@ -1,0 +1,37 @@
+"""A trained encoder for use elsewhere."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from hjepa.data import Views
+from hjepa.models import Encoder
+from hjepa.training import checkpoint
+
+
+class FrozenEncoder(nn.Module):
+    """Images -> embeddings of a trained EMA target encoder."""
+
+    def __init__(self, encoder: Encoder, views: Views, features: str) -> None:
+        super().__init__()
+        self.encoder = encoder.eval().requires_grad_(False)
+        self.views = views
+        self.kind = features
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """uint8 images [B, 3, S, S] of any size -> float32 embeddings [B, F]; resized and normalised here."""
+        return self.encoder.features(self.views.plain(images), "last4" if self.kind == "last4" else "last")
+
+
+def load_encoder(path: str | Path, device: str | torch.device = "cpu") -> FrozenEncoder:
+    """The EMA target encoder of a run directory or checkpoint file, with its preprocessing.
+
+    Raises ConfigError when there is no readable checkpoint.
+    """
+    config, weights, _, _ = checkpoint.load(checkpoint.find(Path(path)))
+    encoder = Encoder(config.model, config.grid)
+    prefix = "target_encoder."
+    encoder.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
+    return FrozenEncoder(encoder, Views(config.views), config.evaluation.features).to(device)

@@ -1,0 +1,207 @@
+"""The training loop: epochs, rungs, checkpoints, and the end of a run in exactly one state."""
+
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hjepa.evaluation import CollapseMonitor
+from hjepa.overrides import to_yaml
+from hjepa.runtime.streams import numpy_generator
+from hjepa.training import checkpoint
+from hjepa.training.build import Run
+from hjepa.training.checkpoint import Progressed
+from hjepa.training.files import MetricsFile, write_atomic
+from hjepa.training.reporter import Progress, Reporter
+
+#: Optimiser steps between looks at the loss; reading it makes the device wait.
+LOOK = 10
+
+
+class Diverged(Exception):
+    """The loss or the gradient is not finite."""
+
+
+class Collapsed(Exception):
+    """The features have lost their variety."""
+
+
+class Stopped(Exception):
+    """The reporter asked for an early stop."""
+
+
+class Loop:
+    """One run in one directory."""
+
+    def __init__(self, run: Run, directory: Path, reporter: Reporter, progress: Progress) -> None:
+        self.run = run
+        self.directory = directory
+        self.reporter = reporter
+        self.progress = progress
+        self.at = Progressed()
+        self.monitor = CollapseMonitor()
+        self.metrics: MetricsFile | None = None
+        self.session_start = time.perf_counter()
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Where this run's checkpoint lies."""
+        return self.directory / "checkpoint.pt"
+
+    def resume(self) -> bool:
+        """Continue from the directory's checkpoint, if there is one; True when there was."""
+        if not self.checkpoint_path.exists():
+            return False
+        _, weights, optimiser, self.at = checkpoint.load(self.checkpoint_path)
+        self.run.model.load_state_dict(weights)
+        self.run.optimiser.load_state_dict(optimiser)
+        if self.at.monitor is not None:
+            self.monitor.load(self.at.monitor)
+        return True
+
+    def execute(self) -> None:
+        """Train to the end. Raises Diverged, Collapsed or Stopped when it ends before."""
+        run = self.run
+        self._open_files()
+        facts = run.resolved() | {
+            "parameters": sum(p.numel() for p in run.model.trainable().values()),
+            "steps": run.steps,
+            "steps_done": self.at.step,
+            "images_per_step": run.config.optim.batch_size,
+            "dataset": run.dataset.name,
+            "images": len(run.dataset.train),
+            "epochs": run.config.training.epochs,
+        }
+        self.progress.begin(facts)
+        if self.at.floor is None:
+            self._measure_floor()
+        for epoch in range(self.at.epoch, run.config.training.epochs):
+            self._train_epoch(epoch)
+            self._after_epoch(epoch + 1)
+
+    def seconds(self) -> float:
+        """Wall time of the run over all its sessions."""
+        return self.at.seconds + time.perf_counter() - self.session_start
+
+    def _open_files(self) -> None:
+        if not self.run.workers.first:
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
+        write_atomic(self.directory / "experiment.yaml", to_yaml(self.run.config).encode())
+        self.metrics = MetricsFile(self.directory / "metrics.jsonl", self.at.metrics_bytes)
+
+    def _write(self, kind: str, epoch: float, metrics: dict[str, Any]) -> None:
+        if self.metrics is not None:
+            self.metrics.write(kind, self.at.step, epoch, metrics)
+
+    def _measure_floor(self) -> None:
+        """Scores of raw pixels and of the untrained encoder: what training has to beat."""
+        floor = self._probe(full=True, rung=True, pixels=True)
+        self.at.floor = floor
+        self.monitor.start(floor)
+        self._write("full", 0, floor)
+        self.progress.scores({"epoch": 0, **floor})
+        self._save()
+
+    def _probe(self, *, full: bool, rung: bool, pixels: bool = False) -> dict[str, Any]:
+        """Scores of the target encoder, the same on every worker; timed."""
+        began = time.perf_counter()
+        scores: dict[str, Any] = {}
+        if self.run.workers.first:
+            evaluator, encoder = self.run.evaluator, self.run.model.target_encoder
+            if pixels:
+                scores |= evaluator.pixels()
+            if rung:
+                scores |= evaluator.rung(encoder)
+            if full:
+                scores |= evaluator.full(encoder)
+        scores = self.run.workers.share(scores)
+        self.at.probe_seconds += time.perf_counter() - began
+        return scores
+
+    def _train_epoch(self, epoch: int) -> None:
+        run = self.run
+        run.model.train()
+        began = time.perf_counter()
+        pending: list[Tensor] = []
+        interval = run.config.runtime.log_interval
+        for step, images in self._batches(epoch):
+            log = step % interval == 0 or step == (epoch + 1) * run.steps_per_epoch
+            report = run.step(images, step, diagnose=log)
+            self.at.step = step
+            pending.append(torch.as_tensor(report["loss"]))
+            if step % LOOK == 0 or step == (epoch + 1) * run.steps_per_epoch:
+                self._refuse_divergence(pending, step)
+                pending.clear()
+            if log:
+                self._log(report, epoch, began, step)
+        run.device.synchronise()
+        self.at.train_seconds += time.perf_counter() - began
+
+    def _log(self, report: dict[str, Tensor | float], epoch: int, began: float, step: int) -> None:
+        run = self.run
+        done = step - epoch * run.steps_per_epoch
+        values = {name: float(value) for name, value in report.items()}
+        values["images_per_second"] = done * run.config.optim.batch_size / (time.perf_counter() - began)
+        self._write("step", step / run.steps_per_epoch, values)
+        self.progress.step(step, run.steps, values)
+
+    def _batches(self, epoch: int) -> Iterator[tuple[int, Tensor]]:
+        """This worker's images of each step of the epoch, with the step's number from 1."""
+        run = self.run
+        batch = run.config.optim.batch_size
+        order = numpy_generator(run.config.seed, "order", epoch).permutation(len(run.dataset.train))
+        steps = range(epoch * run.steps_per_epoch, (epoch + 1) * run.steps_per_epoch)
+        share = run.workers.rows(batch)
+        lists = [order[i * batch : (i + 1) * batch][share] for i in range(run.steps_per_epoch)]
+        skipped = self.at.step - steps.start
+        todo: list[np.ndarray] = lists[max(0, skipped) :]
+        yield from zip((s + 1 for s in steps[max(0, skipped) :]), run.dataset.train.batches(todo), strict=True)
+
+    def _refuse_divergence(self, losses: list[Tensor], step: int) -> None:
+        values = torch.stack(losses).tolist()
+        for offset, value in enumerate(values):
+            if not math.isfinite(value):
+                raise Diverged(f"the loss is {value} at step {step - len(values) + 1 + offset}")
+
+    def _after_epoch(self, done: int) -> None:
+        """Rung, collapse check, checkpoint and report after `done` epochs."""
+        config = self.run.config
+        self.at.epoch = done
+        final = done == config.training.epochs
+        rung = final or done % config.probe_interval == 0
+        scores: dict[str, Any] = {}
+        if rung:
+            scores = self._probe(rung=True, full=final)
+            self.at.rung = 0 if self.at.rung is None else self.at.rung + 1
+            self.at.last = {"epoch": done, **scores}
+            self._write("full" if final else "rung", done, scores)
+            self.progress.scores({"epoch": done, **scores})
+            self.monitor.check(scores, warm=self.at.step >= self.run.step.schedule.warmup)
+        if rung or final or done % config.runtime.checkpoint_interval == 0:
+            self._save()
+        if rung:
+            self._report(done, scores, final)
+
+    def _report(self, epoch: int, scores: dict[str, Any], final: bool) -> None:
+        if self.monitor.alarm is not None and not final:
+            raise Collapsed(self.monitor.alarm)
+        trained = self.at.step * self.run.config.optim.batch_size / max(self.at.train_seconds, 1e-9)
+        metrics = {"epoch": epoch, "step": self.at.step, "images_per_second": trained, **scores}
+        if not self.reporter.report(metrics, self.checkpoint_path) and not final:
+            raise Stopped(f"stopped at epoch {epoch} of {self.run.config.training.epochs}")
+
+    def _save(self) -> None:
+        run = self.run
+        self.at.monitor = self.monitor.state()
+        if run.workers.first and self.metrics is not None:
+            self.at.metrics_bytes = self.metrics.size()
+            now = Progressed(**{**self.at.__dict__, "seconds": self.seconds()})
+            checkpoint.save(
+                self.checkpoint_path, run.config, run.model.state_dict(), run.optimiser.state_dict(), now
+            )

@@ -1,0 +1,115 @@
+"""`train`: a Config and a directory -> a result."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hjepa.config import Config
+from hjepa.overrides import identity
+from hjepa.runtime.environment import environment
+from hjepa.training.build import Run, build
+from hjepa.training.files import SCHEMA_VERSION, write_json
+from hjepa.training.loop import Collapsed, Diverged, Loop, Stopped
+from hjepa.training.reporter import Progress, Reporter, Silent
+
+FULL, RUNG = "probe.top1", "probe_rung.top1"
+
+
+def train(
+    config: Config,
+    directory: Path,
+    *,
+    reporter: Reporter | None = None,
+    resume: bool = False,
+    test: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Pretrain and probe; write the run's files into `directory`; return what result.json holds.
+
+    resume continues from the directory's checkpoint when there is one. test also scores the test
+    split, once, at a completed end, into test.json. Ends in one state: completed, early_stopped,
+    diverged, collapsed or out_of_memory; KeyboardInterrupt writes `interrupted` and is raised again.
+    Raises ConfigError when the configuration cannot run here; nothing is written then.
+    """
+    run = build(config)
+    loop = Loop(run, directory.absolute(), reporter or Silent(), progress or Silent())
+    if resume:
+        loop.resume()
+    elif run.workers.first:
+        (loop.directory / "result.json").unlink(missing_ok=True)
+    state, reason = "failed", None
+    try:
+        state, reason = _run(loop)
+    except KeyboardInterrupt:
+        state, reason = "interrupted", "interrupted; the last checkpoint continues"
+        raise
+    except SystemExit:
+        state = ""  # Ray ends the function from outside; the driver knows the state
+        raise
+    finally:
+        if loop.metrics is not None:
+            loop.metrics.close()
+            if state not in ("", "failed"):
+                write_json(loop.directory / "result.json", _result(loop, state, reason))
+    if test and state == "completed" and run.workers.first:
+        write_json(loop.directory / "test.json", run.evaluator.test(run.model.target_encoder))
+    return _result(loop, state, reason)
+
+
+def _run(loop: Loop) -> tuple[str, str | None]:
+    """The state in which the loop ends, and why."""
+    try:
+        loop.execute()
+    except Diverged as error:
+        return "diverged", str(error)
+    except Collapsed as error:
+        return "collapsed", str(error)
+    except Stopped as error:
+        return "early_stopped", str(error)
+    except torch.OutOfMemoryError as error:
+        return "out_of_memory", str(error).splitlines()[0]
+    return "completed", None
+
+
+def _result(loop: Loop, state: str, reason: str | None) -> dict[str, Any]:
+    run: Run = loop.run
+    at, last = loop.at, loop.at.last or {}
+    metric = FULL if FULL in last else RUNG
+    score = None if state == "diverged" else last.get(metric)
+    seconds = loop.seconds()
+    images = at.step * run.config.optim.batch_size
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "state": state,
+        "reason": reason,
+        "score": score,
+        "metric": metric if score is not None else None,
+        "epoch": at.epoch,
+        "rung": at.rung,
+        "floor": at.floor or {},
+        "metrics": last,
+        "identity": identity(run.config, run.dataset.fingerprint),
+        "data_fingerprint": run.dataset.fingerprint,
+        "seed": run.config.seed,
+        "seconds": seconds,
+        "device_seconds": seconds * run.workers.world,
+        "train_seconds": at.train_seconds,
+        "probe_seconds": at.probe_seconds,
+        "images_per_second": images / at.train_seconds if at.train_seconds else None,
+        "peak_memory_bytes": peak_memory(run),
+        "parameters": sum(p.numel() for p in run.model.trainable().values()),
+        "environment": environment() | run.resolved() | {"workers": run.workers.world},
+    }
+
+
+def peak_memory(run: Run) -> int:
+    """Peak device memory in bytes; on a CPU the peak resident size of this process."""
+    on_device = run.device.peak_bytes()
+    if on_device is not None:
+        return on_device
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
