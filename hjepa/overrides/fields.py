@@ -69,7 +69,7 @@ def _kind(info: FieldInfo, choices: tuple[Any, ...] | None) -> str:
     if choices is not None:
         return "choice"
     text = str(info.annotation)
-    optional = " or null" if "None" in text else ""
+    optional = " or null" if type(None) in get_args(info.annotation) else ""
     kind = next((name for name in ("tuple", "int", "float", "str") if name in text), text)
     return {"tuple": "list", "str": "text"}.get(kind, kind) + optional
 

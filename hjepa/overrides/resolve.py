@@ -128,7 +128,7 @@ def _known(path: str, value: Any, source: str) -> None:
     if not hint:
         same_name = [known for known in knobs() if known.rpartition(".")[2] == name]
         hint = f"; did you mean {same_name[0]}?" if same_name else ""
-    listed = ", ".join(siblings or sorted(sections | {known for known in knobs() if "." not in known}))
+    listed = ", ".join(siblings if parent and siblings else sorted({known.partition(".")[0] for known in knobs()}))
     raise ConfigError([f"{path}: unknown key; allowed {listed}{hint} ({source})"])
 
 
@@ -167,9 +167,10 @@ def _line(entry: dict[str, Any], merged: Mapping[str, Any], origin: Mapping[str,
 
 def _plain(message: str) -> str:
     """Pydantic's message as the end of `allowed ...`."""
-    for start in ("Input should be ", "Value should be "):
+    for start in ("Input should be ", "Value should be ", "Tuple should have "):
         message = message.removeprefix(start)
-    return message.replace("a valid tuple", "a list").replace("valid ", "")
+    message = message.partition(" after validation")[0]
+    return message.replace("a valid array", "a list").replace("a valid integer", "an integer").replace("valid ", "")
 
 
 def _from(path: str, origin: Mapping[str, int], layers: Sequence[Layer]) -> str:

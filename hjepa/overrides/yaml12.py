@@ -56,7 +56,8 @@ _SCALARS = [
     ),
 ]
 for _tag, _pattern, _first in _SCALARS:
-    _Loader.add_implicit_resolver(_tag, re.compile(rf"^(?:{_pattern})$"), list(_first))
+    for _class in (_Loader, _Dumper):  # the dumper quotes a string that either version reads as something else
+        _class.add_implicit_resolver(_tag, re.compile(rf"^(?:{_pattern})$"), list(_first))
 
 
 def _integer(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:

@@ -1,0 +1,43 @@
+"""A draw depends on seed, stream name and indices alone, so that one component never moves another's."""
+
+import torch
+from torch import nn
+
+from hjepa.runtime.streams import generator, initialise, numpy_generator, stream_seed
+
+
+def test_streams_repeat_and_differ() -> None:
+    seeds = {stream_seed(*key) for key in [(0, "a"), (1, "a"), (0, "b"), (0, "a", 0), (0, "a", 1), (0, "a", 1, 2)]}
+    assert len(seeds) == 6
+    assert torch.equal(torch.rand(5, generator=generator(3, "x", 7)), torch.rand(5, generator=generator(3, "x", 7)))
+    assert (numpy_generator(3, "x").integers(9, size=5) == numpy_generator(3, "x").integers(9, size=5)).all()
+
+
+def test_a_known_value_never_moves() -> None:
+    assert stream_seed(0, "masks", 1) == 7356110245391756909
+
+
+def test_initial_weights_are_named_by_parameter() -> None:
+    def build(extra: bool) -> nn.ModuleDict:
+        parts = {"first": nn.Linear(4, 4), **({"extra": nn.Linear(4, 4)} if extra else {}), "last": nn.Linear(4, 4)}
+        module = nn.ModuleDict(parts)
+        initialise(module, 0, "encoder")
+        return module
+
+    with_it, without = build(True), build(False)
+    assert torch.equal(with_it["last"].weight, without["last"].weight)
+    assert not torch.equal(with_it["last"].weight, with_it["first"].weight)
+    other = nn.ModuleDict({"last": nn.Linear(4, 4)})
+    initialise(other, 0, "predictor")
+    assert not torch.equal(other["last"].weight, without["last"].weight)
+
+
+def test_initialise_leaves_vectors_and_kept_parameters() -> None:
+    module = nn.LayerNorm(4)
+    initialise(module, 0, "norm")
+    assert torch.equal(module.weight, torch.ones(4))
+    table = nn.Embedding(2, 4)
+    nn.init.ones_(table.weight)
+    table.weight.keep_init = True  # type: ignore[attr-defined]
+    initialise(table, 0, "table")
+    assert torch.equal(table.weight, torch.ones(2, 4))
