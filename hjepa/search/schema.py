@@ -1,0 +1,187 @@
+"""The keys of a study file, and their errors as one line each."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+
+from hjepa.config import OBJECTIVES, Section
+from hjepa.overrides import ConfigError, nearest, problem, shown
+
+
+def _metric(name: str) -> str:
+    if name not in OBJECTIVES:
+        raise ValueError(f"{', '.join(OBJECTIVES)}{nearest(name, OBJECTIVES)}")
+    return name
+
+
+def _name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise ValueError("letters, digits, '.', '_' and '-', at most 100, a letter or digit first")
+    return name
+
+
+def _seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise ValueError("one or more different seeds")
+    return seeds
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Objective(Section):
+    """What a study optimises, on the hold-out."""
+
+    metric: Annotated[str, AfterValidator(_metric)] = Field(
+        "probe.top1", description=f"One of {', '.join(OBJECTIVES)}.", json_schema_extra={"enum": list(OBJECTIVES)}
+    )
+    mode: Literal["max"] = Field("max", description="Every score is an accuracy: higher is better.")
+
+
+class Budget(Section):
+    """How much a study may spend."""
+
+    epochs: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Sets training.epochs of every trial; null keeps the base's."
+    )
+    trials: Annotated[int, Field(ge=1)] = Field(
+        ..., description="Configurations, the baseline among them; each runs once per seed."
+    )
+    hours: Annotated[float, Field(gt=0)] | None = Field(None, description="Start no trial after this many hours.")
+
+
+class SamplerSpec(Section):
+    """Who proposes configurations."""
+
+    type: Literal["tpe", "random", "gp", "grid", "cmaes"] = Field(
+        "tpe", description="grid needs choices, integers or steps; cmaes numeric dimensions without conditions."
+    )
+    seed: Seed = Field(0, description="Seed of the proposals.")
+
+
+class SchedulerSpec(Section):
+    """Who stops trials early."""
+
+    type: Literal["asha", "none"] = Field("asha", description="asha compares trials at rungs; none stops none.")
+    grace: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.1, description="First rung, as a fraction of the epochs (at least 1 epoch)."
+    )
+    reduction: Annotated[int, Field(ge=2)] = Field(3, description="Ratio of rungs; one in this many goes on.")
+    min_trials: Annotated[int, Field(ge=1)] = Field(4, description="Trials at a rung before it stops any.")
+
+    @model_validator(mode="after")
+    def _only_asha(self) -> "SchedulerSpec":
+        dead = sorted(self.model_fields_set - {"type"})
+        if self.type == "none" and dead:
+            raise ValueError(f"{dead[0]}: allowed only when scheduler.type is asha")
+        return self
+
+
+class Resources(Section):
+    """What one trial takes of the cluster."""
+
+    workers: Annotated[int, Field(ge=1)] = Field(1, description="Worker processes that share a trial's batch.")
+    gpus: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = Field(
+        "auto", description="Share of an accelerator per worker where there is one; auto: a whole one."
+    )
+    cpus: Annotated[int, Field(ge=1)] = Field(1, description="CPU cores per worker; also its threads on the CPU.")
+
+
+class StudySpec(Section):
+    """A study file: a search over a space of configurations around one experiment."""
+
+    study: Annotated[str, AfterValidator(_name)] = Field(..., description="Its name; also of its MLflow experiment.")
+    base: str | dict[str, Any] | None = Field(
+        None,
+        description="Experiment file (relative to this file) or settings that every trial starts from; null: defaults.",
+    )
+    objective: Objective = Objective()
+    budget: Budget
+    sampler: SamplerSpec = SamplerSpec()
+    scheduler: SchedulerSpec = SchedulerSpec()
+    seeds: Annotated[tuple[Seed, ...], AfterValidator(_seeds)] = Field(
+        (0,), description="Each configuration runs on all."
+    )
+    space: dict[str, Any] = Field(..., description="Dotted configuration path: {choice: [...]} or a range.")
+    resources: Resources = Resources()
+    max_concurrent: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="At most so many trials at once; null: as many as the cluster holds."
+    )
+
+
+def parse_spec(tree: Any, source: str) -> StudySpec:
+    """The checked keys of a study file. Raises ConfigError with one line for each problem."""
+    if not isinstance(tree, Mapping):
+        raise ConfigError([f"{source}: allowed a mapping of study keys; got {shown(tree)}"])
+    try:
+        return StudySpec.model_validate_json(json.dumps(tree), strict=True)
+    except TypeError as error:
+        raise ConfigError([f"a value is not plain YAML data: {error} ({source})"]) from error
+    except ValidationError as error:
+        raise ConfigError(_problems([dict(entry) for entry in error.errors()], tree, source)) from None
+
+
+def _problems(entries: list[dict[str, Any]], tree: Mapping[str, Any], source: str) -> list[str]:
+    """One line a path; the alternatives of a union are joined by `or`."""
+    allowed: dict[str, list[str]] = {}
+    lines: dict[str, str] = {}
+    for entry in entries:
+        path, model = _place(entry["loc"])
+        message = entry["msg"].removeprefix("Value error, ")
+        if entry["type"] == "extra_forbidden":
+            name, known = str(entry["loc"][-1]), list(model.model_fields)
+            lines[path] = f"{path}: unknown key; allowed {', '.join(known)}{nearest(name, known)} ({source})"
+        elif entry["type"] == "missing":
+            lines[path] = f"{path}: missing; every study needs it ({source})"
+        elif entry["type"] == "value_error" and not _is_field(path):
+            lines[path] = f"{path}.{message} ({source})"
+        else:
+            allowed.setdefault(path, []).append(_plain(message))
+            lines[path] = ""
+    return [line or _wrong(path, allowed[path], tree, source) for path, line in lines.items()]
+
+
+def _wrong(path: str, allowed: list[str], tree: Mapping[str, Any], source: str) -> str:
+    got: Any = tree
+    for name in path.split("."):
+        got = got.get(name) if isinstance(got, Mapping) else None
+    words = re.findall(r"'([^']*)'", " ".join(allowed))
+    hint = nearest(got, words) if isinstance(got, str) and not any("did you mean" in text for text in allowed) else ""
+    return problem(path, got, " or ".join(dict.fromkeys(allowed)).replace("'", ""), hint=hint, source=source)
+
+
+def _plain(message: str) -> str:
+    for start in ("Input should be ", "Value should be "):
+        message = message.removeprefix(start)
+    plain = message.replace("a valid array", "a list").replace("an object", "a mapping").replace("valid ", "")
+    return plain.replace("dictionary", "mapping").replace("an instance of", "a mapping of the keys of")
+
+
+def _place(loc: tuple[Any, ...]) -> tuple[str, type[BaseModel]]:
+    """The dotted path of an error, cut where the file's own keys end, and the model its last key belongs to."""
+    model: type[BaseModel] = StudySpec
+    names: list[str] = []
+    for part in loc:
+        names.append(str(part))
+        info = model.model_fields.get(str(part))
+        inside = info.annotation if info is not None else None
+        if not (isinstance(inside, type) and issubclass(inside, BaseModel)):
+            break
+        if len(names) < len(loc):
+            model = inside
+    return ".".join(names), model
+
+
+def _is_field(path: str) -> bool:
+    """Whether a path names a value rather than a section of the study file."""
+    sections = [name for name, info in StudySpec.model_fields.items() if isinstance(info.annotation, type)]
+    return path not in [name for name in sections if issubclass(_type(name), BaseModel)]
+
+
+def _type(name: str) -> type[Any]:
+    annotation = StudySpec.model_fields[name].annotation
+    assert isinstance(annotation, type)
+    return annotation
