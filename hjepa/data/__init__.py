@@ -1,0 +1,6 @@
+"""Real images: data sets, cache, hold-out, and the views of an image."""
+
+from hjepa.data.dataset import Dataset, ImageSource, absolute, fingerprint, open_dataset
+from hjepa.data.views import ViewParameters, Views
+
+__all__ = ["Dataset", "ImageSource", "ViewParameters", "Views", "absolute", "fingerprint", "open_dataset"]

@@ -1,0 +1,69 @@
+"""Images as their source stores them, decoded one by one to square uint8 pixels."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+from torchvision.datasets.folder import default_loader
+
+Pixels = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+
+
+class Images(Protocol):
+    """Images that can be decoded one by one."""
+
+    @property
+    def labels(self) -> Labels:
+        """int64 [n], -1 where unknown."""
+
+    @property
+    def size(self) -> int:
+        """Side S in pixels that images are decoded to."""
+
+    def pixels(self, index: int) -> Pixels:
+        """One image, uint8 [3, S, S]."""
+
+
+def square(image: Image.Image, size: int) -> Pixels:
+    """RGB pixels [3, size, size]: the centre square of the short side, resized (bicubic, antialiased)."""
+    image = image.convert("RGB")
+    if image.size != (size, size):
+        image = ImageOps.fit(image, (size, size), method=Image.Resampling.BICUBIC)
+    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+
+
+@dataclass(frozen=True)
+class ArrayImages:
+    """Images that lie in one array, uint8 [n, 3, H, H]."""
+
+    array: Pixels
+    labels: Labels
+    size: int
+
+    def pixels(self, index: int) -> Pixels:
+        """One image, uint8 [3, size, size]."""
+        image: Pixels = self.array[index]
+        if image.shape[-1] == self.size:
+            return image
+        return square(Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))), self.size)
+
+
+@dataclass(frozen=True)
+class FileImages:
+    """Images that lie in one file each."""
+
+    paths: tuple[Path, ...]
+    labels: Labels
+    size: int
+
+    def pixels(self, index: int) -> Pixels:
+        """One image, uint8 [3, size, size]. Raises ValueError for a file that is no image."""
+        path = self.paths[index]
+        try:
+            return square(default_loader(str(path)), self.size)
+        except OSError as error:
+            raise ValueError(f"{path}: cannot be read as an image ({error})") from error
