@@ -1,0 +1,298 @@
+"""What runs next and what became of it: a study's decisions, apart from how trials are executed.
+
+Knows neither Ray nor Optuna nor MLflow. Whoever executes trials asks `next_trial`, and tells `started`,
+`reported`, `ended` or `failed`; the records on disk are always written before anybody is told.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from hjepa.config import Config, rung_metric
+from hjepa.overrides import ConfigError
+from hjepa.search.files import last_lines
+from hjepa.search.halving import Halving
+from hjepa.search.plan import rungs
+from hjepa.search.records import StudyRecords, TrialRecord
+from hjepa.search.sampler import Outcome, StudySampler
+from hjepa.search.study import Study, cell_name, config_hash, trial_id
+
+#: Proposals of one configuration before a repeated or impossible one is accepted as such.
+ATTEMPTS = 10
+#: Ends that say nothing good of a configuration.
+BAD_ENDS = ("diverged", "collapsed", "out_of_memory", "failed", "preempted")
+
+
+class Watcher(Protocol):
+    """Somebody who follows the study: the live table, the tracking mirror."""
+
+    def changed(self, record: TrialRecord, metrics: Mapping[str, Any]) -> None:
+        """A trial was written down, started, reported (then with metrics) or ended."""
+        ...
+
+
+@dataclass
+class _Seed:
+    """One configuration on one seed."""
+
+    record: TrialRecord
+    history: dict[int, float]
+
+
+class Conductor:
+    """The driver's side of one study."""
+
+    def __init__(
+        self,
+        study: Study,
+        records: StudyRecords,
+        sampler: StudySampler,
+        *,
+        fingerprint: str,
+        check: Callable[[Config], None],
+        watchers: tuple[Watcher, ...] = (),
+    ) -> None:
+        """Take up the study where its records stand. `check` raises ConfigError for a Config that cannot run."""
+        self._study = study
+        self._records = records
+        self._sampler = sampler
+        self._fingerprint = fingerprint
+        self._check = check
+        self._watchers = watchers
+        self._rung_metric = rung_metric(records.metric)
+        self._halving = _halving(study)
+        self._stopped: dict[str, tuple[str, str]] = {}
+        #: Why the sampler was not asked any more, where it was not the budget.
+        self.exhausted: str | None = None
+        self._trials: dict[int, dict[int, _Seed]] = {}
+        self._queue: deque[TrialRecord] = deque()
+        self._take_up()
+
+    @property
+    def records(self) -> StudyRecords:
+        """The study's files."""
+        return self._records
+
+    def running(self) -> list[TrialRecord]:
+        """Trials that have started and not ended."""
+        return [seed.record for seed in self._seeds() if seed.record.state == "running"]
+
+    def next_trial(self) -> TrialRecord | None:
+        """The next trial to execute, written down; None when the study asks for no more."""
+        while not self._queue and self.exhausted is None and len(self._trials) < self._study.configurations:
+            self._propose(len(self._trials))
+        return self._queue.popleft() if self._queue else None
+
+    def config(self, record: TrialRecord) -> Config:
+        """What a trial runs."""
+        return self._study.config(record.overrides, record.seed)
+
+    def started(self, trial: str) -> None:
+        """A trial is being executed."""
+        self._records.mark(trial, state="running")
+        self._update(replace(self._find(trial).record, state="running"))
+
+    def reported(self, trial: str, metrics: Mapping[str, Any]) -> str | None:
+        """A trial reached a rung; the reason to stop it, or None."""
+        seed = self._find(trial)
+        epoch, value = int(metrics["epoch"]), metrics.get(self._rung_metric)
+        if value is None or not math.isfinite(value):
+            self._stopped[trial] = ("diverged", f"no finite {self._rung_metric} at epoch {epoch}")
+            return self._stopped[trial][1]
+        seed.history[epoch] = float(value)
+        reason = self._halving.observe(trial, epoch, value) if self._halving is not None else None
+        if reason is not None:
+            self._stopped[trial] = ("early_stopped", reason)
+        self._tell_watchers(replace(seed.record, epoch=epoch, score=value, metric=self._rung_metric), metrics)
+        return reason
+
+    def ended(self, trial: str) -> None:
+        """A trial is no longer executed: it stopped as asked, or its result says how it ended."""
+        state, reason = self._stopped.pop(trial, ("failed", "it ended without a result"))
+        self._records.write_result(trial, state, reason)
+        self._settle(self._read(trial))
+
+    def failed(self, trial: str, error: str) -> None:
+        """A trial raised, or its process died; `error` is the traceback or Ray's account of it."""
+        lines = [line.strip() for line in error.strip().splitlines() if line.strip()]
+        self._records.write_result(
+            trial, _failure(error), lines[-1] if lines else "it failed without a word", traceback=error
+        )
+        self._settle(self._read(trial))
+
+    def interrupt(self, reason: str) -> list[TrialRecord]:
+        """Mark what was running as interrupted; call it when nothing is executed any more."""
+        interrupted = []
+        for record in self.running():
+            self._records.write_result(record.id, "interrupted", reason)
+            self._records.mark(record.id, state="interrupted")
+            now = self._read(record.id)
+            if now.final:  # it ended while the study was being stopped
+                self._settle(now)
+            else:
+                self._update(now)
+                interrupted.append(now)
+        return interrupted
+
+    def _take_up(self) -> None:
+        """What the records hold: ended trials are entered, the others are queued, lost ones withdrawn."""
+        for record in self._records.trials():
+            history = _history(record, self._rung_metric)
+            if self._halving is not None and record.state != "duplicate":
+                self._halving.replay(record.id, dict(history))
+            self._trials.setdefault(record.index, {})[record.seed] = _Seed(record, history)
+        for index, seeds in sorted(self._trials.items()):
+            first = next(iter(seeds.values())).record
+            if index not in self._sampler.told() and not self._settled_badly(index):
+                self._tell_of(index, first.overrides)
+            for seed in self._study.spec.seeds:
+                if seed not in seeds:
+                    self._write_down(first.config, index, seed, first.overrides)
+                elif not seeds[seed].record.final and seeds[seed].record.duplicate_of is None:
+                    self._queue.append(seeds[seed].record)
+        for index in self._sampler.running():
+            if index not in self._trials:
+                self._sampler.reject(index)
+            else:
+                self._settle_configuration(index)
+        self._settle_duplicates()
+
+    def _tell_of(self, index: int, overrides: Mapping[str, Any]) -> None:
+        """Let the sampler know of a configuration that its journal has lost."""
+        if index == 0:
+            self._sampler.ask(0)
+        else:
+            self._sampler.adopt(index, overrides)
+
+    def _settled_badly(self, index: int) -> bool:
+        return any(seed.record.state in BAD_ENDS for seed in self._trials[index].values())
+
+    def _propose(self, index: int) -> None:
+        """Write down a new configuration for every seed, or say why there is none."""
+        refusal = ""
+        for attempt in range(ATTEMPTS):
+            overrides = self._sampler.ask(index)
+            if overrides is None:
+                self.exhausted = "the grid has no more points"
+                return
+            try:
+                config = self._study.config(overrides, self._study.spec.seeds[0])
+                self._check(config)
+            except ConfigError as error:
+                refusal = str(error)
+                self._sampler.reject(index)
+                continue
+            name = config_hash(config, self._fingerprint)
+            if self._is_known(name) and attempt < ATTEMPTS - 1:
+                self._sampler.reject(index)
+                continue
+            for seed in self._study.spec.seeds:
+                self._write_down(name, index, seed, overrides)
+            self._settle_duplicates()
+            return
+        self.exhausted = f"the sampler proposed {ATTEMPTS} configurations that cannot run; the last: {refusal}"
+
+    def _is_known(self, name: str) -> bool:
+        return any(seed.record.config == name for seed in self._seeds())
+
+    def _write_down(self, name: str, index: int, seed: int, overrides: Mapping[str, Any]) -> None:
+        same = [s.record for s in self._seeds() if s.record.config == name and s.record.seed == seed]
+        original = next((record for record in same if record.duplicate_of is None), None)
+        identity = trial_id(name, seed, len(same))
+        record = TrialRecord(
+            id=identity,
+            index=index,
+            config=name,
+            cell=cell_name(index),
+            seed=seed,
+            overrides=dict(overrides),
+            state="pending",
+            directory=self._records.folder(identity),
+            duplicate_of=original.id if original else None,
+        )
+        self._records.write_trial(record)
+        self._trials.setdefault(index, {})[seed] = _Seed(record, {})
+        if original is None:
+            self._queue.append(record)
+        self._tell_watchers(record)
+
+    def _settle(self, record: TrialRecord) -> None:
+        """Enter the end of a trial, and of its configuration and its duplicates when it was the last."""
+        self._update(record)
+        self._settle_duplicates()
+        self._settle_configuration(record.index)
+
+    def _settle_duplicates(self) -> None:
+        """End the duplicates whose originals have ended."""
+        for seed in list(self._seeds()):
+            record = seed.record
+            if record.duplicate_of is None or record.final:
+                continue
+            original = self._find(record.duplicate_of)
+            if original.record.final:
+                self._records.write_result(record.id, "duplicate", f"the same configuration as {original.record.id}")
+                seed.history = dict(original.history)
+                self._update(self._read(record.id))
+                self._settle_configuration(record.index)
+
+    def _settle_configuration(self, index: int) -> None:
+        """Tell the sampler of a configuration whose every seed has ended."""
+        seeds = list(self._trials[index].values())
+        if len(seeds) < len(self._study.spec.seeds) or not all(seed.record.final for seed in seeds):
+            return
+        outcome, value = self._outcome(seeds)
+        epochs = set.intersection(*(set(seed.history) for seed in seeds))
+        means = {epoch: sum(seed.history[epoch] for seed in seeds) / len(seeds) for epoch in epochs}
+        self._sampler.tell(index, outcome, value, means)
+
+    def _outcome(self, seeds: list[_Seed]) -> tuple[Outcome, float | None]:
+        """Failed if any seed failed, else pruned if any was stopped, else completed with the mean score."""
+        ends = [self._find(s.record.duplicate_of).record if s.record.duplicate_of else s.record for s in seeds]
+        scores = [end.score for end in ends if end.score is not None]
+        if any(end.state in BAD_ENDS for end in ends) or len(scores) < len(ends):
+            return "failed", None
+        if any(end.state == "early_stopped" for end in ends):
+            return "pruned", None
+        return "completed", sum(scores) / len(scores)
+
+    def _seeds(self) -> list[_Seed]:
+        return [seed for seeds in self._trials.values() for seed in seeds.values()]
+
+    def _find(self, trial: str) -> _Seed:
+        return next(seed for seed in self._seeds() if seed.record.id == trial)
+
+    def _read(self, trial: str) -> TrialRecord:
+        return self._records.trial(trial)
+
+    def _update(self, record: TrialRecord) -> None:
+        self._find(record.id).record = record
+        self._tell_watchers(record)
+
+    def _tell_watchers(self, record: TrialRecord, metrics: Mapping[str, Any] | None = None) -> None:
+        for watcher in self._watchers:
+            watcher.changed(record, metrics or {})
+
+
+def _halving(study: Study) -> Halving | None:
+    spec = study.spec.scheduler
+    milestones = rungs(spec, study.base)
+    if not milestones:
+        return None
+    return Halving(milestones, epochs=study.epochs, reduction=spec.reduction, min_trials=spec.min_trials)
+
+
+def _history(record: TrialRecord, metric: str) -> dict[int, float]:
+    """What a trial scored at each rung, from its files."""
+    lines = last_lines(record.directory / "metrics.jsonl", ("rung", "full"))
+    return {int(line["epoch"]): line[metric] for line in lines if line["epoch"] and line.get(metric) is not None}
+
+
+def _failure(error: str) -> str:
+    """The state that an error means."""
+    if "OutOfMemory" in error or "out of memory" in error:
+        return "out_of_memory"
+    if "node has died" in error or "preempted" in error:
+        return "preempted"
+    return "failed"

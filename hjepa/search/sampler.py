@@ -1,0 +1,192 @@
+"""Who proposes the next configuration: an Optuna study that is told what really happened.
+
+The only module that imports Optuna. A configuration is known by its index (0 is the baseline); its
+Optuna trial carries that index as an attribute. Choices are suggested by their position, so that lists
+and null may be choices.
+"""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from hjepa.search.schema import SamplerSpec
+from hjepa.search.space import Dimension, Space
+
+Outcome = Literal["completed", "pruned", "failed"]
+_STATES = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+_INDEX, _POINT = "index", "point"
+
+
+class StudySampler:
+    """Proposals over a space, kept in a journal file so that a study can go on."""
+
+    def __init__(self, space: Space, spec: SamplerSpec, *, trials: int, journal: Path) -> None:
+        """Open or create the Optuna study in `journal`; `trials` scales the random start."""
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._space = space
+        self._spec = spec
+        self._startup = max(2, min(10, trials // 3))
+        self._grid = space.grid() if spec.type == "grid" else []
+        self._study = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(journal))),
+            study_name="study",
+            direction="maximize",
+            sampler=RandomSampler(),
+            load_if_exists=True,
+        )
+
+    def ask(self, index: int) -> dict[str, Any] | None:
+        """The overrides of a new configuration; None when a grid has been walked to its end.
+
+        Configuration 0 is the baseline: no overrides. Optuna learns of it where the base's values lie
+        inside the space.
+        """
+        if index == 0:
+            values = self._base_values()
+            if values is not None:
+                self.adopt(0, values)
+            return {}
+        if self._spec.type != "grid":
+            return self._suggest(index)
+        walked = {trial.user_attrs.get(_POINT) for trial in self._trials()}
+        point = next((number for number in range(len(self._grid)) if number not in walked), None)
+        if point is None:
+            return None
+        self.adopt(index, self._grid[point], point)
+        return dict(self._grid[point])
+
+    def adopt(self, index: int, overrides: Mapping[str, Any], point: int | None = None) -> None:
+        """Make a running Optuna trial of a configuration that was chosen elsewhere (grid `point`, records)."""
+        if point is None and overrides in self._grid:
+            point = self._grid.index(dict(overrides))
+        fixed = {path: _encoded(self._space[path], value) for path, value in overrides.items()}
+        self._study.enqueue_trial(fixed, user_attrs={_POINT: point})
+        self._suggest(index)
+
+    def reject(self, index: int) -> None:
+        """Withdraw the last proposal under an index: nothing is learned from it."""
+        self.tell(index, "failed")
+
+    def tell(
+        self,
+        index: int,
+        outcome: Outcome,
+        value: float | None = None,
+        history: Mapping[int, float] | None = None,
+    ) -> None:
+        """The outcome of a configuration: its mean over seeds, and its scores by epoch if it was stopped.
+
+        Does nothing for a configuration that Optuna was not told of, or has been told the end of.
+        """
+        number = self.running().get(index)
+        if number is None:
+            return
+        frozen = self._study.get_trials(deepcopy=False)[number]
+        self._study.sampler = RandomSampler()  # opening a trial again draws from the sampler; draw nothing of value
+        trial = Trial(self._study, frozen._trial_id)
+        for epoch, score in sorted((history or {}).items()):
+            if epoch not in frozen.intermediate_values:
+                trial.report(score, epoch)
+        self._study.tell(trial, value if outcome == "completed" else None, state=_STATES[outcome])
+
+    def running(self) -> dict[int, int]:
+        """Optuna's number of each configuration whose end it has not been told."""
+        return {trial.user_attrs[_INDEX]: trial.number for trial in self._trials() if trial.state == TrialState.RUNNING}
+
+    def told(self) -> set[int]:
+        """Configurations that Optuna knows: running, or ended with a score."""
+        known = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
+        return {trial.user_attrs[_INDEX] for trial in self._trials() if trial.state in known}
+
+    def _trials(self) -> list[FrozenTrial]:
+        return [trial for trial in self._study.get_trials(deepcopy=False) if _INDEX in trial.user_attrs]
+
+    def _suggest(self, index: int) -> dict[str, Any]:
+        self._study.sampler = self._fresh_sampler()
+        trial = self._study.ask()
+        trial.set_user_attr(_INDEX, index)
+        assigned: dict[str, Any] = {}
+        for dimension in self._space.dimensions:
+            if self._space.is_active(dimension, assigned):
+                assigned[dimension.path] = _suggested(trial, dimension)
+        return assigned
+
+    def _base_values(self) -> dict[str, Any] | None:
+        """The base's values of the active dimensions; None when one lies outside the space."""
+        values: dict[str, Any] = {}
+        for dimension in self._space.dimensions:
+            if not self._space.is_active(dimension, values):
+                continue
+            value = self._space.base[dimension.path]
+            if not _inside(dimension, value):
+                return None
+            values[dimension.path] = value
+        return values
+
+    def _fresh_sampler(self) -> BaseSampler:
+        """A sampler whose draws depend on the study's seed and history alone, so that a restart changes nothing."""
+        asked = len(self._study.get_trials(deepcopy=False))
+        seed = int(np.random.SeedSequence([self._spec.seed, asked]).generate_state(1)[0])
+        with warnings.catch_warnings():
+            # `group` and GPSampler are marked experimental; both are wanted (conditional dimensions; small budgets).
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            match self._spec.type:
+                case "tpe":
+                    return TPESampler(multivariate=True, group=True, n_startup_trials=self._startup, seed=seed)
+                case "gp":
+                    return GPSampler(n_startup_trials=self._startup, seed=seed)
+                case "cmaes":
+                    return CmaEsSampler(n_startup_trials=self._startup, warn_independent_sampling=False, seed=seed)
+                case _:
+                    return RandomSampler(seed=seed)
+
+
+def _distribution(dimension: Dimension) -> BaseDistribution:
+    if dimension.kind == "choice":
+        return CategoricalDistribution(range(len(dimension.choices)))
+    values = dimension.values() if dimension.step is not None else None
+    high = values[-1] if values else dimension.high
+    if dimension.integer:
+        return IntDistribution(
+            int(dimension.low), int(high), log=dimension.log, step=int(dimension.step) if dimension.step else 1
+        )
+    return FloatDistribution(dimension.low, float(high), log=dimension.log, step=dimension.step)
+
+
+def _suggested(trial: Trial, dimension: Dimension) -> Any:
+    distribution = _distribution(dimension)
+    match distribution:
+        case CategoricalDistribution():
+            position = trial.suggest_categorical(dimension.path, distribution.choices)
+            assert isinstance(position, int)
+            return dimension.choices[position]
+        case IntDistribution():
+            step, log = distribution.step, distribution.log
+            return trial.suggest_int(dimension.path, distribution.low, distribution.high, step=step, log=log)
+        case FloatDistribution():
+            low, high = distribution.low, distribution.high
+            return trial.suggest_float(dimension.path, low, high, step=distribution.step, log=distribution.log)
+    raise TypeError(f"{dimension.path}: no Optuna distribution")
+
+
+def _encoded(dimension: Dimension, value: Any) -> Any:
+    """A value as Optuna stores it: the position of a choice, else the number."""
+    return dimension.choices.index(value) if dimension.kind == "choice" else value
+
+
+def _inside(dimension: Dimension, value: Any) -> bool:
+    if dimension.kind == "choice":
+        return value in dimension.choices
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return bool(_distribution(dimension)._contains(float(value)))
