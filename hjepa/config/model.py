@@ -84,7 +84,7 @@ class ModelConfig(Section):
         "tiny",
         "A named width, depth and number of heads; null to give the three by hand.",
         effect="training",
-        flip="small",
+        flip="micro",
     )
     width: Annotated[int, Field(ge=8)] | None = knob(
         None,
