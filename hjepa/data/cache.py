@@ -127,7 +127,7 @@ def _intact(entry: Path) -> bool:
     try:
         sums = json.loads((entry / "checksums.json").read_text())
         return bool(sums == _checksums(entry))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
         return False
 
 
