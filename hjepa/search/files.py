@@ -64,8 +64,12 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (ValueError, RecursionError) as error:
-        return _set_aside(path, str(error))
-    return plain(content) if isinstance(content, dict) else _set_aside(path, "not a mapping")
+        _set_aside(path, str(error))
+        return None
+    if isinstance(content, dict):
+        return {str(key): plain(value) for key, value in content.items()}
+    _set_aside(path, "not a mapping")
+    return None
 
 
 def _set_aside(path: Path, why: str) -> None:

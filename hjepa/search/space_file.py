@@ -8,13 +8,14 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
 from hjepa.config import SET, Config
 from hjepa.overrides import ConfigError, Knob, knobs, nearest, problem, shown, values_of
-from hjepa.search.space import Condition, Dimension, Space, holds
+from hjepa.search.space import Condition, Dimension, Kind, Space, holds
 
-KINDS = ("choice", "uniform", "log_uniform", "int", "log_int")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 #: Fields that a space may not vary: what decides them instead.
 RESERVED = {
@@ -44,6 +45,7 @@ def parse_space(tree: Mapping[str, Any], config_of: ConfigOf, base: Config, sour
         raise ConfigError(problems)
     space = Space(_ordered(dimensions, source), values_of(base))
     _check_live(space, source)
+    space = Space(tuple(_settled(dimension, space.paths) for dimension in space.dimensions), space.base)
     _check_values(space, config_of, source)
     _check_pairs(space, config_of, source)
     return space
@@ -203,6 +205,12 @@ def _check_live(space: Space, source: str) -> None:
         problems.append(f"space.{dimension.path}: never acts; base and space never give {conditions} ({source})")
     if problems:
         raise ConfigError(problems)
+
+
+def _settled(dimension: Dimension, searched: tuple[str, ...]) -> Dimension:
+    """The dimension without the conditions that the base meets once and for all."""
+    when = {path: allowed for path, allowed in dimension.when.items() if path in searched}
+    return replace(dimension, when=when, automatic=tuple(path for path in dimension.automatic if path in when))
 
 
 def _check_values(space: Space, config_of: ConfigOf, source: str) -> None:

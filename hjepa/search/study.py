@@ -1,6 +1,6 @@
 """A study: its keys, the experiment it starts from, and the checked space around it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from hjepa.overrides import (
     override_layer,
     problem,
     resolve,
+    shown,
     values_of,
     yaml12,
 )
@@ -82,13 +83,20 @@ class Study:
         """The Config of one trial. Raises ConfigError for an impossible combination."""
         return resolve([*self.layers, Layer("trial", {**overrides, "seed": seed})])
 
-    def variants(self) -> Iterator[Config]:
-        """The baseline, then one Config for every choice and bound of the space: what deeper checks go through."""
-        yield self.base
+    def check(self, check: Callable[[Config], None]) -> None:
+        """Pass the baseline, and one Config for every choice and bound of the space, through a deeper check.
+
+        Raises ConfigError for what the check refuses, naming the choice that the base itself does not have.
+        """
+        check(self.base)
         for dimension in self.space.dimensions:
             given = self.space.example(dimension) or {}
             for value in dimension.samples():
-                yield self.config({**given, dimension.path: value}, self.spec.seeds[0])
+                try:
+                    check(self.config({**given, dimension.path: value}, self.spec.seeds[0]))
+                except ConfigError as error:
+                    where = f"space.{dimension.path}: {shown(value)} cannot be"
+                    raise ConfigError([f"{where}: {line} ({self.source})" for line in error.problems]) from None
 
     def resolved(self) -> dict[str, Any]:
         """The content of study.yaml: every key written out, the base as {dotted path: value} of its live fields."""

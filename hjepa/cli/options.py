@@ -1,0 +1,16 @@
+"""Flags that several commands of `hjepa-search` share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StudyFile = Annotated[Path, typer.Argument(help="A study file, for example search_spaces/quickstart.yaml.")]
+StudyDirectory = Annotated[Path, typer.Argument(help="The directory of a study, for example runs/quickstart.")]
+Output = Annotated[Path | None, typer.Option("--output", help="The study's directory. [default: runs/<study>]")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="A setting of the base experiment; repeatable.")
+]
+Trials = Annotated[int | None, typer.Option("--trials", help="Configurations, instead of budget.trials.")]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Epochs a trial, instead of budget.epochs.")]
+Address = Annotated[str | None, typer.Option("--address", help="A running Ray cluster, for example auto.")]

@@ -1,0 +1,156 @@
+"""`hjepa-search`: check, plan, run, report, export and look at studies."""
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from hjepa.cli import features as feature_table
+from hjepa.cli.errors import run_app
+from hjepa.cli.options import Epochs, Output, Sets, StudyDirectory, StudyFile, Trials
+from hjepa.config import Config
+from hjepa.overrides import ConfigError, load_config, yaml12
+from hjepa.search import report as reports
+from hjepa.search.export import export as write_export
+from hjepa.search.export import select
+from hjepa.search.files import to_json
+from hjepa.search.records import StudyRecords
+from hjepa.search.schema import StudySpec
+from hjepa.search.study import Study
+
+app = typer.Typer(
+    help="Search over configurations of a hierarchical JEPA, with Ray Tune, Optuna and MLflow.",
+    epilog="Start with: hjepa-search run search_spaces/quickstart.yaml",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+class ReportFormat(StrEnum):
+    """Formats of a report."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+    markdown = "markdown"
+
+
+class FeatureFormat(StrEnum):
+    """Formats of the table of features."""
+
+    table = "table"
+    json = "json"
+    markdown = "markdown"
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"hjepa-search {version('hjepa')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Flags before the command."""
+
+
+@app.command(epilog="Example: hjepa-search check search_spaces/*.yaml experiments/*.yaml")
+def check(
+    files: Annotated[list[Path], typer.Argument(help="Study and experiment files.")],
+) -> None:
+    """Check study and experiment files: every key, value, choice and bound, and the mask geometry."""
+    problems: list[str] = []
+    for file in files:
+        try:
+            kind = _check(file)
+        except ConfigError as error:
+            problems += error.problems
+        else:
+            print(f"{file}: {kind}, correct")
+    if problems:
+        raise ConfigError(problems)
+
+
+def _check(file: Path) -> str:
+    """Check one file and say what it is. Raises ConfigError naming the file."""
+    from hjepa.training import check as check_config
+
+    tree = yaml12.read(file)
+    try:
+        if isinstance(tree, dict) and "study" in tree:
+            Study.load(file).check(check_config)
+            return "a study"
+        check_config(load_config(file))
+    except ConfigError as error:
+        raise ConfigError([line if str(file) in line else f"{line} ({file})" for line in error.problems]) from None
+    return "an experiment"
+
+
+@app.command(epilog="Example: hjepa-search plan search_spaces/phase1.yaml --trials 12 --epochs 6")
+def plan(
+    file: StudyFile,
+    output: Output = None,
+    sets: Sets = None,
+    trials: Trials = None,
+    epochs: Epochs = None,
+) -> None:
+    """Show what a study would run - trials, epochs, rungs, dimensions, resources - and run nothing."""
+    from hjepa.cli.studies import directory_of, load_study, local_resources
+    from hjepa.search.plan import make_plan, render
+
+    study = load_study(file, sets, trials, epochs)
+    print(render(make_plan(study, directory_of(study, output), local_resources())))
+
+
+@app.command(epilog="Example: hjepa-search report runs/quickstart --format json")
+def report(
+    directory: StudyDirectory,
+    style: Annotated[ReportFormat, typer.Option("--format", help="How to print it.")] = ReportFormat.table,
+) -> None:
+    """Print a study's results: configurations ranked, the floors, and what to do next."""
+    sys.stdout.write(reports.report(StudyRecords.open(directory), style.value))
+
+
+@app.command(epilog="Example: hjepa-search export runs/quickstart --best --output best.yaml")
+def export(
+    directory: StudyDirectory,
+    output: Annotated[Path, typer.Option("--output", help="The experiment file to write.")],
+    best: Annotated[bool, typer.Option("--best", help="The best configuration by its mean over seeds.")] = False,
+    trial: Annotated[str | None, typer.Option("--trial", metavar="ID", help="A trial by its id.")] = None,
+) -> None:
+    """Write a trial as one experiment file that `hjepa-train` runs to the same score."""
+    if best == (trial is not None):
+        raise ConfigError(["export: allowed exactly one of --best and --trial ID"])
+    records = StudyRecords.open(directory)
+    record = select(records, trial)
+    write_export(records, record, output)
+    print(f"{output}: trial {record.id}; train it with: hjepa-train {output}")
+
+
+@app.command(epilog="Example: hjepa-search schema --study > study.schema.json")
+def schema(
+    study: Annotated[bool, typer.Option("--study", help="Of study files, not of experiment files.")] = False,
+) -> None:
+    """Print the JSON Schema of experiment files or study files, for editors to complete and check them."""
+    print(to_json((StudySpec if study else Config).model_json_schema()))
+
+
+@app.command(epilog="Example: hjepa-search features --format markdown")
+def features(
+    style: Annotated[FeatureFormat, typer.Option("--format", help="How to print it.")] = FeatureFormat.table,
+) -> None:
+    """List every setting: path, values, default, effect, when it is live, and its source."""
+    sys.stdout.write(feature_table.render(style.value))
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The console script."""
+    run_app(app, "hjepa-search", arguments)

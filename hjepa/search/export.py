@@ -1,0 +1,72 @@
+"""A trial as one experiment file that trains alone and gives the same score."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hjepa.config import Config
+from hjepa.overrides import ConfigError, Layer, differences, identity, resolve, to_yaml
+from hjepa.search.analysis import winner
+from hjepa.search.files import write_text
+from hjepa.search.records import StudyRecords, TrialRecord
+from hjepa.search.study import Study
+
+#: What decides the last bit of a result on one machine; recorded under these names in result.json.
+PINNED = ("device", "precision", "attention", "threads")
+
+
+def select(records: StudyRecords, trial: str | None) -> TrialRecord:
+    """A trial by id, or (None) the best configuration's first completed seed. Raises ConfigError."""
+    if trial is not None:
+        return records.trial(trial)
+    best = winner(records)
+    if best is None:
+        raise ConfigError([f"{records.directory}: no trial has completed; allowed --trial ID of a trial that ran"])
+    return next(record for record in best.trials if record.state == "completed")
+
+
+def export(records: StudyRecords, trial: TrialRecord, output: Path) -> Config:
+    """Write a trial's experiment file, atomically, and return its Config. Raises ConfigError.
+
+    Device, precision, attention kernel and threads are those that the trial resolved to.
+    """
+    study = Study.load(records.directory / "study.yaml")
+    recorded = trial.result.get("environment") or {}
+    config = _pinned(study.config(trial.overrides, trial.seed), recorded, trial)
+    fingerprint = trial.result.get("data_fingerprint")
+    known = trial.result.get("identity")
+    if fingerprint and known and identity(config, fingerprint) != known:
+        raise ConfigError([f"{trial.id}: recorded by another version of the method; this one would not reproduce it"])
+    if output.is_dir():
+        raise ConfigError([f"{output}: is a directory; allowed a file for --output"])
+    text = "".join(f"# {line}\n" for line in _header(records, trial, output)) + to_yaml(config)
+    try:
+        write_text(output, text)
+    except OSError as error:
+        raise ConfigError([f"{output}: cannot be written: {error.strerror}"]) from error
+    return config
+
+
+def _pinned(config: Config, recorded: Mapping[str, Any], trial: TrialRecord) -> Config:
+    """The Config with the runtime that the trial resolved to."""
+    pins = {f"runtime.{name}": recorded[name] for name in PINNED if recorded.get(name) is not None}
+    if not pins:
+        raise ConfigError(
+            [f"{trial.id}: is {trial.state} and has no record of what it ran on; allowed a trial that ran"]
+        )
+    return resolve([Layer("the study", differences(config)), Layer(f"result.json of {trial.id}", pins)])
+
+
+def _header(records: StudyRecords, trial: TrialRecord, output: Path) -> list[str]:
+    recorded = trial.result.get("environment") or {}
+    versions = recorded.get("versions") or {}
+    score = "none" if trial.score is None else f"{trial.metric} {trial.score!r} at epoch {trial.epoch}"
+    return [
+        f"Trial {trial.id} ({trial.cell}) of the study {records.name}; state {trial.state}.",
+        f"Score: {score} on the hold-out{'; selected, unconfirmed' if trial.state == 'completed' else ''}.",
+        f"Identity: {trial.result.get('identity')}; data: {trial.result.get('data_fingerprint')}.",
+        f"Ran on: {recorded.get('processor')}; {recorded.get('platform')}; commit {recorded.get('git_commit')}.",
+        f"Versions: {', '.join(f'{name} {version}' for name, version in versions.items())}.",
+        "The same processor type, threads and versions give the same score again:",
+        f"  hjepa-train {output.name}",
+    ]

@@ -1,0 +1,168 @@
+"""What a study would run, worked out and printed before anything runs."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hjepa.config import SET, Config
+from hjepa.overrides import ConfigError, shown
+from hjepa.search.schema import Resources, SchedulerSpec
+from hjepa.search.space import Dimension
+from hjepa.search.study import Study
+
+#: CPUs of the Tune function that watches over a trial of several workers.
+DRIVER_CPUS = 0.01
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study on a cluster: `gpus` is a worker's resolved share, `concurrent` the trials at once."""
+
+    study: Study
+    directory: Path
+    cluster: Mapping[str, float]
+    gpus: float
+    concurrent: int
+
+    @property
+    def trials(self) -> int:
+        """Configurations times seeds."""
+        return self.study.configurations * len(self.study.spec.seeds)
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Epochs after which a trial may be stopped."""
+        return rungs(self.study.spec.scheduler, self.study.base)
+
+
+def make_plan(study: Study, directory: Path, cluster: Mapping[str, float]) -> Plan:
+    """The plan of a study on a cluster of these total resources (`{"CPU": 8, "GPU": 1}`).
+
+    Raises ConfigError when not even one trial fits.
+    """
+    gpus = gpu_share(study.spec.resources, study.base, cluster)
+    concurrent = concurrency(study.spec.resources, gpus, cluster)
+    return Plan(study, directory, cluster, gpus, min(concurrent, study.spec.max_concurrent or concurrent))
+
+
+def gpu_share(resources: Resources, base: Config, cluster: Mapping[str, float]) -> float:
+    """The accelerator share of one worker: nothing without an accelerator or when the base runs on the CPU."""
+    if base.runtime.device == "cpu" or cluster.get("GPU", 0) <= 0:
+        return 0.0
+    return 1.0 if resources.gpus == "auto" else resources.gpus
+
+
+def per_trial(resources: Resources, gpus: float) -> dict[str, float]:
+    """All that one trial takes, over its workers and, with several, the function that watches them."""
+    driver = DRIVER_CPUS if resources.workers > 1 else 0.0
+    need = {"CPU": resources.workers * resources.cpus + driver}
+    return need | ({"GPU": resources.workers * gpus} if gpus else {})
+
+
+def concurrency(resources: Resources, gpus: float, cluster: Mapping[str, float]) -> int:
+    """Trials that fit at once: the least, over the resources, of floor(total / need of a trial).
+
+    Raises ConfigError, naming the resource, when that is 0. Ray Tune does not know what the workers of a
+    trial need, so this number is what keeps trials from starving each other.
+    """
+    need = per_trial(resources, gpus)
+    fits = {name: math.floor(cluster.get(name, 0) / amount + 1e-9) for name, amount in need.items()}
+    scarce = min(fits, key=lambda name: fits[name])
+    if fits[scarce] < 1:
+        asked = f"{resources.workers} x {resources.cpus if scarce == 'CPU' else gpus:g}"
+        raise ConfigError(
+            [
+                f"resources.{'cpus' if scarce == 'CPU' else 'gpus'}: a trial needs {need[scarce]:g} {scarce} "
+                f"(workers x each: {asked}); allowed at most the cluster's {cluster.get(scarce, 0):g}"
+            ]
+        )
+    return fits[scarce]
+
+
+def grace_epochs(scheduler: SchedulerSpec, base: Config) -> int:
+    """Epochs of the first rung: the grace, at least 1, rounded up to the probe interval, at most the budget."""
+    interval = base.probe_interval
+    wanted = max(1, math.ceil(scheduler.grace * base.training.epochs - 1e-9))
+    return min(math.ceil(wanted / interval) * interval, base.training.epochs)
+
+
+def rungs(scheduler: SchedulerSpec, base: Config) -> tuple[int, ...]:
+    """Epochs after which ASHA compares trials: grace x reduction^k below the budget."""
+    if scheduler.type == "none":
+        return ()
+    found: list[int] = []
+    milestone = grace_epochs(scheduler, base)
+    while milestone < base.training.epochs:
+        found.append(milestone)
+        milestone *= scheduler.reduction
+    return tuple(found)
+
+
+def render(plan: Plan) -> str:
+    """The plan as text, a line a fact."""
+    study, spec = plan.study, plan.study.spec
+    lines = [
+        f"study        {study.name} ({study.source})",
+        f"objective    {spec.objective.mode} {spec.objective.metric} on the hold-out",
+        f"trials       {_trials(plan)}",
+        f"epochs       {study.epochs} a trial; cheap probe every {study.base.probe_interval}",
+        f"stopping     {_stopping(plan)}",
+        f"sampler      {spec.sampler.type}, seed {spec.sampler.seed}; the baseline runs first",
+        f"resources    {_resources(plan)}",
+        f"results      {plan.directory}",
+        "space",
+    ]
+    lines += [f"  {line}" for dimension in study.space.dimensions for line in _dimension(dimension, plan)]
+    return "\n".join(lines)
+
+
+def _trials(plan: Plan) -> str:
+    spec, count = plan.study.spec, plan.study.configurations
+    seeds = len(spec.seeds)
+    text = (
+        f"{plan.trials} = {count} configuration{'s' * (count > 1)} (baseline first) x {seeds} seed{'s' * (seeds > 1)}"
+    )
+    text += f" {shown(list(spec.seeds))}"
+    if count < spec.budget.trials:
+        text += f"; budget.trials {spec.budget.trials} is capped, as the space holds no more"
+    if spec.budget.hours is not None:
+        text += f"; none starts after {spec.budget.hours:g} h"
+    return text
+
+
+def _stopping(plan: Plan) -> str:
+    scheduler = plan.study.spec.scheduler
+    if scheduler.type == "none":
+        return "none: every trial runs to the end"
+    if not plan.rungs:
+        return "asha, but no rung lies below the budget: every trial runs to the end"
+    epochs = ", ".join(map(str, plan.rungs))
+    return (
+        f"asha at epochs {epochs}: a trial below the best 1/{scheduler.reduction} stops, "
+        f"once {scheduler.min_trials} trials have been there"
+    )
+
+
+def _resources(plan: Plan) -> str:
+    resources = plan.study.spec.resources
+    total = ", ".join(f"{plan.cluster.get(name, 0):g} {name}" for name in ("CPU", "GPU"))
+    each = f"{resources.workers} worker{'s' * (resources.workers > 1)} of {resources.cpus} CPU and {plan.gpus:g} GPU"
+    limit = f" (max_concurrent {plan.study.spec.max_concurrent})" if plan.study.spec.max_concurrent else ""
+    return f"{each} a trial; {plan.concurrent} at once on {total}{limit}"
+
+
+def _dimension(dimension: Dimension, plan: Plan) -> list[str]:
+    """A dimension, its baseline value, and the condition under which it exists."""
+    if dimension.kind == "choice":
+        domain = shown(list(dimension.choices))
+    else:
+        step = "" if dimension.step is None else f" step {dimension.step:g}"
+        domain = f"{dimension.low:g} to {dimension.high:g}{step}"
+    base = shown(plan.study.space.base[dimension.path])
+    lines = [f"{dimension.path}: {dimension.kind} {domain}; baseline {base}"]
+    for path, allowed in dimension.when.items():
+        words = "is set" if allowed == SET else f"is {' or '.join(map(shown, allowed))}"
+        origin = " (automatic: otherwise it does nothing)" if path in dimension.automatic else ""
+        lines.append(f"    only when {path} {words}{origin}")
+    return lines

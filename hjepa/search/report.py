@@ -1,0 +1,155 @@
+"""A study's results as a table, JSON, CSV or Markdown: the same rows in each."""
+
+import csv
+import io
+from typing import Any, Literal
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from hjepa.overrides import shown
+from hjepa.search.analysis import Standing, counts, floors, standings, winner
+from hjepa.search.files import to_json
+from hjepa.search.records import SCHEMA_VERSION, StudyRecords, TrialRecord
+
+Format = Literal["table", "json", "csv", "markdown"]
+COLUMNS = ("rank", "configuration", "trials", "state", "score", "sd", "metric", "epoch", "overrides")
+
+
+def report(records: StudyRecords, style: Format) -> str:
+    """The report of a study as text."""
+    return {"table": table, "json": as_json, "csv": as_csv, "markdown": markdown}[style](records)
+
+
+def content(records: StudyRecords) -> dict[str, Any]:
+    """The JSON report: a contract with other programs, see `schema_version`.
+
+    `floor` is what the baseline's untrained encoder scores by the objective, mean over seeds; `at` the
+    epoch at which the objective counts; `trials` one row per configuration and seed.
+    """
+    trials = records.trials()
+    objective = {**records.spec["objective"], "at": records.epochs}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "study": records.name,
+        "objective": [objective],
+        "floor": floors(trials).get(records.metric),
+        "trials": [row(records, trial) for trial in trials],
+    }
+
+
+def row(records: StudyRecords, trial: TrialRecord) -> dict[str, Any]:
+    """One trial as in the JSON report."""
+    return {
+        "id": trial.id,
+        "config": trial.config,
+        "cell": trial.cell,
+        "seed": trial.seed,
+        "state": trial.state,
+        "reason": trial.reason,
+        "score": trial.score,
+        "metric": trial.metric,
+        "epoch": trial.epoch,
+        "rung": trial.rung,
+        "duplicate_of": trial.duplicate_of,
+        "overrides": dict(trial.overrides),
+        "mlflow_run_id": trial.mlflow_run_id,
+        "path": trial.directory.relative_to(records.directory).as_posix(),
+    }
+
+
+def as_json(records: StudyRecords) -> str:
+    """The JSON report as text."""
+    return to_json(content(records)) + "\n"
+
+
+def as_csv(records: StudyRecords) -> str:
+    """The rows of the JSON report as CSV; each searched field has a column of its own."""
+    rows = content(records)["trials"]
+    paths = list(dict.fromkeys(path for entry in rows for path in entry["overrides"]))
+    names = [name for name in row_names() if name != "overrides"]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*names, *paths])
+    for entry in rows:
+        overrides = [shown(entry["overrides"][path]) if path in entry["overrides"] else "" for path in paths]
+        writer.writerow([*("" if entry[name] is None else entry[name] for name in names), *overrides])
+    return out.getvalue()
+
+
+def row_names() -> tuple[str, ...]:
+    """Keys of a row of the JSON report, in order."""
+    first = ("id", "config", "cell", "seed", "state", "reason", "score", "metric", "epoch", "rung")
+    return (*first, "duplicate_of", "overrides", "mlflow_run_id", "path")
+
+
+def table(records: StudyRecords) -> str:
+    """The report for a terminal, without colours: configurations best first, floors, what to do next."""
+    ranked = standings(records)
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in COLUMNS:
+        right = name in ("rank", "score", "sd", "epoch")
+        drawn.add_column(name, justify="right" if right else "left", no_wrap=name != "overrides", overflow="fold")
+    for standing in ranked:
+        drawn.add_row(*(cell.replace("[", "\\[") for cell in _cells(standing)))
+    out = io.StringIO()
+    width = max(100, *(sum(map(len, _cells(standing))) + 40 for standing in ranked)) if ranked else 100
+    console = Console(file=out, width=min(width, 200), color_system=None, highlight=False)
+    console.print(drawn)
+    text = "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+    return "\n".join([_title(records), "", text, "", *_notes(records)]) + "\n"
+
+
+def markdown(records: StudyRecords) -> str:
+    """The report for a NOTES.md."""
+    lines = [f"# {records.name}", "", "| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
+    lines += [
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in _cells(entry)) + " |" for entry in standings(records)
+    ]
+    return "\n".join([*lines, "", *(f"- {note}" for note in _notes(records))]) + "\n"
+
+
+def _title(records: StudyRecords) -> str:
+    return f"{records.name}: {records.spec['objective']['mode']} {records.metric} after {records.epochs} epochs"
+
+
+def _cells(standing: Standing) -> list[str]:
+    """A configuration's cells, in the order of COLUMNS."""
+    first = standing.trials[0]
+    states = counts(standing.trials)
+    state = next(iter(states)) if len(states) == 1 else ", ".join(f"{count} {name}" for name, count in states.items())
+    reached = [trial.epoch for trial in standing.trials if trial.epoch is not None]
+    return [
+        "" if standing.rank is None else str(standing.rank),
+        standing.cell,
+        ", ".join(trial.id for trial in standing.trials),
+        state,
+        "" if standing.score is None else f"{standing.score:.4f}",
+        "" if standing.spread is None else f"{standing.spread:.4f}",
+        standing.metric or "",
+        str(max(reached)) if reached else "",
+        ", ".join(f"{path}={shown(value)}" for path, value in first.overrides.items()) or "(baseline)",
+    ]
+
+
+def _notes(records: StudyRecords) -> list[str]:
+    """Floors, states, the winner and the next command."""
+    trials = records.trials()
+    measured = floors(trials)
+    floor, pixels = measured.get(records.metric), measured.get(f"pixels.{records.metric}")
+    named = [("untrained encoder", floor), ("raw pixels", pixels)]
+    known = [f"{name} {value:.4f}" for name, value in named if value is not None]
+    notes = [f"floors ({records.metric}, baseline's mean over seeds): {', '.join(known) or 'not measured yet'}"]
+    notes.append("trials: " + (", ".join(f"{count} {state}" for state, count in counts(trials).items()) or "none yet"))
+    if any(trial.metric not in (None, records.metric) for trial in trials):
+        notes.append(
+            f"a score by another metric than {records.metric} is from a trial without its full probe; it has no rank"
+        )
+    best = winner(records)
+    if best is None:
+        return [*notes, "no trial has completed yet: nothing is selected"]
+    above = "" if floor is None or best.score is None else f", {100 * (best.score - floor):+.1f} points over the floor"
+    notes.append(f"selected, unconfirmed: {best.cell} ({best.config[:10]}) with {best.score:.4f}{above}")
+    notes.append(f"next: hjepa-search export {records.directory} --best --output best.yaml && hjepa-train best.yaml")
+    return notes
