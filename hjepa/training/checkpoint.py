@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def load(path: Path) -> tuple[Config, dict[str, Any], dict[str, Any], Progressed
         return config, content["model"], content["optimiser"], Progressed(**json.loads(content["progress"]))
     except FileNotFoundError:
         raise ConfigError([f"{path}: no such checkpoint"]) from None
-    except (RuntimeError, EOFError, KeyError, ValueError, OSError, TypeError) as error:
+    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError, OSError, TypeError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError([f"{path}: not a readable checkpoint: {first}"]) from error
 

@@ -103,6 +103,8 @@ class Loop:
         """Scores of raw pixels and of the untrained encoder: what training has to beat."""
         floor = self._probe(full=True, rung=True, pixels=True)
         self.at.floor = floor
+        if not self.run.config.training.epochs:
+            self.at.last = {"epoch": 0, **floor}
         self.monitor.start(floor)
         self._write("full", 0, floor)
         self.progress.scores({"epoch": 0, **floor})

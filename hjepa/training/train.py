@@ -61,7 +61,7 @@ def _run(loop: Loop) -> tuple[str, str | None]:
     """The state in which the loop ends, and why."""
     try:
         loop.execute()
-    except Diverged as error:
+    except (Diverged, FloatingPointError) as error:  # the latter from features that are not finite
         return "diverged", str(error)
     except Collapsed as error:
         return "collapsed", str(error)

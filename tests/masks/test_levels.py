@@ -1,0 +1,33 @@
+"""Claims: a cell above level 0 is a target by the share of its children that are; the rule that
+leaves most images without a target is refused."""
+
+import pytest
+import torch
+
+from hjepa.config import HierarchyConfig, MasksConfig
+from hjepa.masks import MaskSampler, level_grids, level_targets, refuse_empty_levels
+from hjepa.overrides import ConfigError
+
+
+def test_grids_halve_and_round_down() -> None:
+    assert level_grids(14, 4) == [14, 7, 3, 1]
+
+
+@pytest.mark.parametrize(("rule", "share"), [("any", 1), ("majority", 2), ("all", 4)])
+def test_rule_counts_children(rule: str, share: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.stack([torch.randperm(64, generator=generator)[:20] for _ in range(10)]).unsqueeze(1)
+    chosen = level_targets(targets, 8, 2, rule)[0]
+    for image in range(10):
+        inside = set(targets[image].flatten().tolist())
+        for cell in range(16):
+            row, column = cell // 4 * 2, cell % 4 * 2
+            children = [(row + a) * 8 + column + b for a in (0, 1) for b in (0, 1)]
+            assert bool(chosen[image, cell]) == (sum(child in inside for child in children) >= share)
+
+
+def test_all_is_refused_on_a_small_grid() -> None:
+    sampler = MaskSampler(MasksConfig(), 8)
+    refuse_empty_levels(HierarchyConfig(levels=3), sampler)
+    with pytest.raises(ConfigError, match="hierarchy.child_rule: got all; allowed a rule that leaves a target at level 2"):
+        refuse_empty_levels(HierarchyConfig(levels=3, child_rule="all"), sampler)

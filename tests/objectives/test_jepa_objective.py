@@ -1,0 +1,67 @@
+"""Claims: the loss is the weighted mean over valid cells; its parts add up over micro-batches; a level of
+weight 0 has no gradient; `explained` is R squared against the batch mean at the same cell."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from hjepa.config import ObjectiveConfig
+from hjepa.objectives import JepaObjective, explained
+
+
+def levels() -> tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor | None]]:
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(6, 10, 8), (6, 4, 8)]
+    predictions = [torch.randn(shape, generator=generator, requires_grad=True) for shape in shapes]
+    targets = [torch.randn(shape, generator=generator) for shape in shapes]
+    return predictions, targets, [None, torch.rand(6, 4, generator=generator) > 0.5]
+
+
+@pytest.mark.parametrize(
+    ("kind", "function"),
+    [
+        ("smooth_l1", lambda p, t: F.smooth_l1_loss(p, t)),
+        ("mse", F.mse_loss),
+        ("l1", F.l1_loss),
+        ("cosine", lambda p, t: (1 - F.cosine_similarity(p, t, dim=-1)).mean()),
+    ],
+)
+def test_loss_is_the_weighted_mean(kind: str, function: object) -> None:
+    predictions, targets, valid = levels()
+    objective = JepaObjective(ObjectiveConfig.model_validate({"loss": kind}), (1.0, 0.5))
+    terms = objective(predictions, targets, valid, [60.0, float(valid[1].sum())])
+    first = function(predictions[0], targets[0])
+    second = function(predictions[1][valid[1]], targets[1][valid[1]])
+    assert torch.allclose(terms.total, (first + 0.5 * second) / 1.5)
+    assert torch.allclose(terms.named["loss.level1"], second)
+
+
+def test_parts_of_a_batch_add_up() -> None:
+    predictions, targets, valid = levels()
+    objective = JepaObjective(ObjectiveConfig(), (1.0, 0.5))
+    counts = [60.0, float(valid[1].sum())]
+    whole = objective(predictions, targets, valid, counts).total
+    parts = [
+        objective([p[r] for p in predictions], [t[r] for t in targets], [None, valid[1][r]], counts).total
+        for r in (slice(0, 2), slice(2, 6))
+    ]
+    assert torch.allclose(whole, parts[0] + parts[1])
+
+
+def test_weight_zero_has_no_gradient_and_an_empty_level_no_loss() -> None:
+    predictions, targets, valid = levels()
+    JepaObjective(ObjectiveConfig(), (1.0, 0.0))(predictions, targets, valid, [60.0, 12.0]).total.backward()
+    assert predictions[1].grad.abs().sum() == 0 and predictions[0].grad.abs().sum() > 0
+    empty = torch.zeros(6, 4, dtype=torch.bool)
+    terms = JepaObjective(ObjectiveConfig(), (1.0, 1.0))(predictions, targets, [None, empty], [60.0, 0.0])
+    assert terms.named["loss.level1"] == 0 and torch.isfinite(terms.total)
+
+
+def test_explained() -> None:
+    generator = torch.Generator().manual_seed(0)
+    cells = torch.randint(0, 5, (40, 3), generator=generator)
+    target = torch.randn(40, 3, 8, generator=generator)
+    means = torch.stack([target[cells == cell].mean(0) for cell in range(5)])
+    assert abs(float(explained(means[cells], target, cells, None))) < 1e-6
+    assert float(explained(target, target, cells, None)) == 1.0
+    assert float(explained(-target, target, cells, None)) < 0
