@@ -50,11 +50,13 @@ class Conductor:
         records: StudyRecords,
         sampler: StudySampler,
         *,
-        fingerprint: str,
+        fingerprint: Callable[[Config], str],
         check: Callable[[Config], None],
         watchers: tuple[Watcher, ...] = (),
     ) -> None:
-        """Take up the study where its records stand. `check` raises ConfigError for a Config that cannot run."""
+        """Take up the study where its records stand. `check` raises ConfigError for a Config that cannot run;
+        `fingerprint` is that of the data a Config reads.
+        """
         self._study = study
         self._records = records
         self._sampler = sampler
@@ -71,9 +73,19 @@ class Conductor:
         self._take_up()
 
     @property
+    def study(self) -> Study:
+        """What is asked for."""
+        return self._study
+
+    @property
     def records(self) -> StudyRecords:
         """The study's files."""
         return self._records
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to execute."""
+        return not self._queue and len(self._trials) >= self._study.configurations
 
     def running(self) -> list[TrialRecord]:
         """Trials that have started and not ended."""
@@ -184,7 +196,7 @@ class Conductor:
                 refusal = str(error)
                 self._sampler.reject(index)
                 continue
-            name = config_hash(config, self._fingerprint)
+            name = config_hash(config, self._fingerprint(config))
             if self._is_known(name) and attempt < ATTEMPTS - 1:
                 self._sampler.reject(index)
                 continue

@@ -56,7 +56,7 @@ def run_nested(order: Order) -> None:
     def fit() -> None:
         try:
             trainer.fit()
-        except Exception as error:  # raised again below, in the thread that Tune watches
+        except Exception as error:  # noqa: BLE001 - raised again below, in the thread that Tune watches
             errors.append(error)
 
     thread = threading.Thread(target=fit, daemon=True)
@@ -88,8 +88,8 @@ def _trainer(order: Order, queue: Queue) -> TorchTrainer:
         run_config=RunConfig(
             name=order.id,
             storage_path=str(Path(order.study) / "ray" / "train"),
-            callbacks=[ToQueue(queue)],
-            failure_config=FailureConfig(max_failures=0, controller_failure_limit=CONTROLLER_RETRIES),
+            callbacks=[ToQueue(queue)],  # type: ignore[list-item]  # Ray's annotations are those of Train V1
+            failure_config=FailureConfig(max_failures=0, controller_failure_limit=CONTROLLER_RETRIES),  # type: ignore[call-arg]
         ),
     )
 

@@ -1,0 +1,106 @@
+"""Runs a study on Ray: one Tuner over the Conductor's trials, and a clean end in every case."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from ray import tune
+
+from hjepa.config import Config
+from hjepa.data import fingerprint
+from hjepa.search.adapters import Follower, Proposals, Verdicts, name_of
+from hjepa.search.conductor import Conductor
+from hjepa.search.interruption import Interruption, StopStudy
+from hjepa.search.live import LiveTable
+from hjepa.search.plan import DRIVER_CPUS, Plan
+from hjepa.search.quiet import diverted
+from hjepa.search.records import StudyRecords
+from hjepa.search.sampler import StudySampler
+from hjepa.search.session import ray_session, storage
+from hjepa.search.tracking import Mirror
+from hjepa.search.trainable import run_order
+from hjepa.training import check
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run of a study ended: `stopped` says why it ended early, `by_signal` whether a person did it."""
+
+    stopped: str | None
+    by_signal: bool
+    exhausted: str | None
+    tracking: str
+    untracked: str | None
+
+
+def run_study(plan: Plan, *, address: str | None = None, tracking_uri: str | None = None) -> Ending:
+    """Run what the plan asks and the records do not hold yet, on a local Ray or the cluster at `address`.
+
+    Nothing of Ray is left when it returns. Raises ConfigError, before anything is written, for missing
+    data, a directory of another study or one that another driver is using.
+    """
+    study, directory = plan.study, plan.directory.absolute()
+    content = fingerprint(study.base.data)
+    records = StudyRecords.create_or_open(directory, study, content)
+    with records.driving(), Interruption(study.spec.budget.hours) as interruption:
+        mirror = Mirror(records, tracking_uri)
+        with diverted(directory / "driver.log") as terminal, mirror:
+            live = LiveTable(terminal, epochs=study.epochs, trials=plan.trials, concurrent=plan.concurrent)
+            live.take_up(records.trials())
+            sampler = StudySampler(
+                study.space, study.spec.sampler, trials=study.configurations, journal=directory / "optuna.journal"
+            )
+            conductor = Conductor(
+                study, records, sampler, fingerprint=_fingerprint, check=check, watchers=(live, mirror)
+            )
+            stopped = None
+            try:
+                if not conductor.finished:
+                    with live:
+                        _tune(plan, conductor, interruption, address)
+            except StopStudy as stop:
+                stopped = str(stop)
+                conductor.interrupt(stopped)
+            mirror.finish()
+    return Ending(
+        stopped=stopped,
+        by_signal=interruption.by_signal is not None and stopped is not None,
+        exhausted=conductor.exhausted,
+        tracking=mirror.place,
+        untracked=mirror.problem,
+    )
+
+
+def _fingerprint(config: Config) -> str:
+    return fingerprint(config.data)
+
+
+def _tune(plan: Plan, conductor: Conductor, interruption: Interruption, address: str | None) -> None:
+    """Execute trials until the Conductor has no more. Raises StopStudy."""
+    resources = plan.study.spec.resources
+    nested = resources.workers > 1
+    share = {"CPU": DRIVER_CPUS} if nested else {"CPU": float(resources.cpus), "GPU": plan.gpus}
+    place = Path(storage(conductor.records.directory))
+    shutil.rmtree(place, ignore_errors=True)  # Tune's own files; a study never goes on from them
+    with ray_session(address, dashboard=nested):
+        interruption.check()
+        tuner = tune.Tuner(
+            tune.with_resources(run_order, {name: amount for name, amount in share.items() if amount}),
+            tune_config=tune.TuneConfig(
+                search_alg=Proposals(conductor, plan.gpus),
+                scheduler=Verdicts(conductor),
+                num_samples=-1,
+                max_concurrent_trials=plan.concurrent,
+                reuse_actors=not nested,  # a stopped nested trial ends with its processes
+                trial_name_creator=name_of,
+                trial_dirname_creator=name_of,
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=str(place),
+                callbacks=[Follower(conductor, interruption)],
+                failure_config=tune.FailureConfig(max_failures=0),
+                verbose=0,
+            ),
+        )
+        tuner.fit()
