@@ -147,6 +147,18 @@ ARCHIVES = {
 }
 
 
+def _download(config: DataConfig, archive: Archive, root: Path) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / f".{config.dataset}.lock"):  # trials that start together download once
+            archive.kind(str(root), download=True)
+    except (OSError, RuntimeError) as error:  # no network, a full or read-only disk, a wrong checksum
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            [f"data.download: torchvision cannot fetch {config.dataset} into {root} ({reason})"]
+        ) from error
+
+
 def _find_archive(config: DataConfig) -> Entry:
     archive = ARCHIVES[config.dataset]
     base, root = archive.kind.base_folder, data_root(config)
@@ -158,9 +170,7 @@ def _find_archive(config: DataConfig) -> Entry:
         return [folder / name for name in archive.files(config, train)]
 
     if config.download and not all(path.exists() for path in paths(True) + paths(False)):
-        root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / f".{config.dataset}.lock"):  # trials that start together download once
-            archive.kind(str(root), download=True)
+        _download(config, archive, root)
     absent = [path.name for path in paths(True) + paths(False) if not path.exists()]
     if absent:
         raise _missing(config, base, f" (no {absent[0]})")

@@ -83,14 +83,14 @@ class Views:
         """
         assert len(images) == len(params), "one row of parameters for each image"
         with torch.autocast(images.device.type, enabled=False):
-            view = self._photometric(self._geometric(images.float() / 255.0, params), params)
+            view = self._photometric(self._geometric(_unit(images), params), params)
             return _normalised(view)
 
     @torch.no_grad()
     def plain(self, images: Tensor) -> Tensor:
         """For evaluation: uint8 [B, 3, S, S] resized and normalised, float32 [B, 3, size, size]."""
         with torch.autocast(images.device.type, enabled=False):
-            return _normalised(self._resized(images.float() / 255.0))
+            return _normalised(self._resized(_unit(images)))
 
     def _resized(self, images: Tensor) -> Tensor:
         stored, size = images.shape[-1], self.config.size
@@ -124,9 +124,13 @@ class Views:
         return view
 
 
+def _unit(images: Tensor) -> Tensor:
+    return images.to(torch.float32).div_(255.0)  # in place: the conversion from uint8 made a new tensor
+
+
 def _normalised(images: Tensor) -> Tensor:
     mean, std = (torch.tensor(stat, device=images.device)[:, None, None] for stat in (IMAGENET_MEAN, IMAGENET_STD))
-    return (images - mean) / std
+    return images.sub_(mean).div_(std)  # in place: always a tensor of our own, see _unit
 
 
 def _random_boxes(

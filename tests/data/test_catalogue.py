@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import get_args
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -131,3 +132,12 @@ def test_download_lets_torchvision_fetch_what_is_missing_and_only_then(
     assert find(config).train.count() == 100
     find(config)
     assert fetched == [str(tmp_path / "new")]
+
+
+def test_a_download_that_fails_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(_self: torchvision.datasets.CIFAR10) -> None:
+        raise URLError("no\nnetwork")
+
+    monkeypatch.setattr(torchvision.datasets.CIFAR10, "download", fetch)
+    with pytest.raises(ConfigError, match=r"^data\.download: torchvision cannot fetch cifar10 into .*no network.*$"):
+        find(DataConfig(dataset="cifar10", root=str(tmp_path), download=True))
