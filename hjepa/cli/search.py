@@ -12,6 +12,8 @@ import typer
 from hjepa.cli import features as feature_table
 from hjepa.cli.errors import run_app
 from hjepa.cli.options import Epochs, Output, Sets, StudyDirectory, StudyFile, Trials
+from hjepa.cli.run import run
+from hjepa.cli.ui import ui
 from hjepa.config import Config
 from hjepa.overrides import ConfigError, load_config, yaml12
 from hjepa.search import report as reports
@@ -149,6 +151,10 @@ def features(
 ) -> None:
     """List every setting: path, values, default, effect, when it is live, and its source."""
     sys.stdout.write(feature_table.render(style.value))
+
+
+app.command(epilog="Example: hjepa-search run search_spaces/phase1.yaml --trials 12 --epochs 6")(run)
+app.command(epilog="Example: hjepa-search ui runs/quickstart")(ui)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

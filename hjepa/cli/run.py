@@ -1,0 +1,62 @@
+"""`hjepa-search run`: a study from its file to its report."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hjepa.cli.options import Address, Epochs, Output, Sets, StudyFile, Trials
+
+TrackingUri = Annotated[
+    str | None,
+    typer.Option("--tracking-uri", help="MLflow store. [default: MLFLOW_TRACKING_URI, else the study's own]"),
+]
+
+
+def run(
+    file: StudyFile,
+    output: Output = None,
+    sets: Sets = None,
+    trials: Trials = None,
+    epochs: Epochs = None,
+    address: Address = None,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Run a study: what it asks for minus what its directory holds already."""
+    from hjepa.cli.studies import directory_of, load_study, local_resources
+    from hjepa.search.plan import make_plan, render
+    from hjepa.search.records import StudyRecords
+    from hjepa.search.report import report
+    from hjepa.search.runner import run_study
+    from hjepa.search.session import cluster_resources
+
+    study = load_study(file, sets, trials, epochs)
+    directory = directory_of(study, output)
+    plan = make_plan(study, directory, local_resources() if address is None else cluster_resources(address))
+    typer.echo(render(plan), err=True)
+    ending = run_study(plan, address=address, tracking_uri=tracking_uri)
+    sys.stdout.write(report(StudyRecords.open(directory), "table"))
+    typer.echo(_next_steps(directory, ending.tracking))
+    for line in (ending.exhausted, ending.untracked):
+        if line is not None:
+            typer.echo(f"warning: {line}", err=True)
+    if ending.untracked is not None:
+        typer.echo("warning: the files hold everything; the same command logs the rest", err=True)
+    if ending.stopped is not None:
+        typer.echo(f"{ending.stopped}; go on with: {_again()}", err=True)
+    if ending.by_signal:
+        raise typer.Exit(130)
+
+
+def _again() -> str:
+    """The command that goes on: the one that was given, word for word."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _next_steps(directory: Path, tracking: str) -> str:
+    place = shlex.quote(str(directory))
+    own = tracking.startswith("sqlite:///")
+    look = f"hjepa-search ui {place}" if own else tracking
+    return f"MLflow   {look}\nexport   hjepa-search export {place} --best --output best.yaml"
