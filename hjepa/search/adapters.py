@@ -22,7 +22,15 @@ def name_of(trial: Trial) -> str:
     return str(trial.config["id"])
 
 
-class Proposals(Searcher):
+class Stateless:
+    """Tune saves its parts with pickle so that it could go on from them; these have nothing to save."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: the records are what a study goes on from."""
+        return {}
+
+
+class Proposals(Stateless, Searcher):
     """Hands out the Conductor's trials."""
 
     def __init__(self, conductor: Conductor, gpus: float) -> None:
@@ -51,13 +59,13 @@ class Proposals(Searcher):
         """Nothing: Follower tells the Conductor."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the records are what a study goes on from."""
+        """Nothing."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing."""
 
 
-class Verdicts(FIFOScheduler):
+class Verdicts(Stateless, FIFOScheduler):
     """Stops a trial where the Conductor says so."""
 
     def __init__(self, conductor: Conductor) -> None:
@@ -70,7 +78,7 @@ class Verdicts(FIFOScheduler):
         return TrialScheduler.CONTINUE if reason is None else TrialScheduler.STOP
 
 
-class Follower(Callback):
+class Follower(Stateless, Callback):
     """Tells the Conductor what happened, and leaves the study when it should stop."""
 
     def __init__(self, conductor: Conductor, interruption: Interruption) -> None:
