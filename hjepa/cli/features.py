@@ -5,6 +5,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from hjepa.config import SET
@@ -42,7 +43,7 @@ def render(style: str) -> str:
     for name in names:
         table.add_column(name, no_wrap=name in ("path", "effect"), overflow="fold")
     for line in cells:
-        table.add_row(*(cell.replace("[", "\\[") for cell in line))
+        table.add_row(*map(escape, line))
     out = io.StringIO()
     Console(file=out, width=160, color_system=None, highlight=False).print(table)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"

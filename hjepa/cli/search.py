@@ -11,7 +11,7 @@ import typer
 
 from hjepa.cli import features as feature_table
 from hjepa.cli.errors import run_app
-from hjepa.cli.options import Epochs, Output, Sets, StudyDirectory, StudyFile, Trials
+from hjepa.cli.options import Address, Epochs, Output, Sets, StudyDirectory, StudyFile, Trials
 from hjepa.cli.run import run
 from hjepa.cli.ui import ui
 from hjepa.config import Config
@@ -83,14 +83,15 @@ def check(
 
 def _check(file: Path) -> str:
     """Check one file and say what it is. Raises ConfigError naming the file."""
-    from hjepa.training import check as check_config
-
     tree = yaml12.read(file)
     try:
-        if isinstance(tree, dict) and "study" in tree:
-            Study.load(file).check(check_config)
+        found = Study.load(file) if isinstance(tree, dict) and "study" in tree else load_config(file)
+        from hjepa.training import check as check_config
+
+        if isinstance(found, Study):
+            found.check(check_config)
             return "a study"
-        check_config(load_config(file))
+        check_config(found)
     except ConfigError as error:
         raise ConfigError([line if str(file) in line else f"{line} ({file})" for line in error.problems]) from None
     return "an experiment"
@@ -103,13 +104,16 @@ def plan(
     sets: Sets = None,
     trials: Trials = None,
     epochs: Epochs = None,
+    address: Address = None,
 ) -> None:
     """Show what a study would run - trials, epochs, rungs, dimensions, resources - and run nothing."""
     from hjepa.cli.studies import directory_of, load_study, local_resources
     from hjepa.search.plan import make_plan, render
+    from hjepa.search.session import cluster_resources
 
     study = load_study(file, sets, trials, epochs)
-    print(render(make_plan(study, directory_of(study, output), local_resources())))
+    resources = local_resources() if address is None else cluster_resources(address)
+    print(render(make_plan(study, directory_of(study, output), resources)))
 
 
 @app.command(epilog="Example: hjepa-search report runs/quickstart --format json")

@@ -9,9 +9,9 @@ from hjepa.search.study import Study
 
 def load_study(file: Path, sets: Sequence[str] | None, trials: int | None, epochs: int | None) -> Study:
     """A study whose base, and every choice and bound, this machine could train. Raises ConfigError."""
-    from hjepa.training import check
-
     study = Study.load(file, sets=sets or (), trials=trials, epochs=epochs)
+    from hjepa.training import check  # only now: what is wrong in the file is said at once
+
     study.check(check)
     return study
 

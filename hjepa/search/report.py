@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from hjepa.overrides import shown
@@ -15,6 +16,8 @@ from hjepa.search.records import SCHEMA_VERSION, StudyRecords, TrialRecord
 
 Format = Literal["table", "json", "csv", "markdown"]
 COLUMNS = ("rank", "configuration", "trials", "state", "score", "sd", "metric", "epoch", "overrides")
+#: Columns of the table whose cells wrap, at so many characters.
+WRAPPED = {"trials": 14, "state": 16, "overrides": 64}
 
 
 def report(records: StudyRecords, style: Format) -> str:
@@ -90,13 +93,12 @@ def table(records: StudyRecords) -> str:
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in COLUMNS:
         right = name in ("rank", "score", "sd", "epoch")
-        drawn.add_column(name, justify="right" if right else "left", no_wrap=name != "overrides", overflow="fold")
+        drawn.add_column(name, justify="right" if right else "left", max_width=WRAPPED.get(name))
     for standing in ranked:
-        drawn.add_row(*(cell.replace("[", "\\[") for cell in _cells(standing)))
+        drawn.add_row(*map(escape, _cells(standing)))
     out = io.StringIO()
-    width = max(100, *(sum(map(len, _cells(standing))) + 40 for standing in ranked)) if ranked else 100
-    console = Console(file=out, width=min(width, 200), color_system=None, highlight=False)
-    console.print(drawn)
+    # Wider than any table: piped output has no terminal to fit into, and a narrow one wraps lines by itself.
+    Console(file=out, width=1000, color_system=None, highlight=False).print(drawn)
     text = "\n".join(line.rstrip() for line in out.getvalue().splitlines())
     return "\n".join([_title(records), "", text, "", *_notes(records)]) + "\n"
 

@@ -141,7 +141,10 @@ def _problems(entries: list[dict[str, Any]], tree: Mapping[str, Any], source: st
         else:
             allowed.setdefault(path, []).append(_plain(message))
             lines[path] = ""
-    return [line or _wrong(path, allowed[path], tree, source) for path, line in lines.items()]
+    meant = [line.rpartition("did you mean ")[2].partition("?")[0] for line in lines.values() if "unknown key" in line]
+    misspelt = {path for path, line in lines.items() if "missing;" in line and path.rpartition(".")[2] in meant}
+    kept = {path: line for path, line in lines.items() if path not in misspelt}
+    return [line or _wrong(path, allowed[path], tree, source) for path, line in kept.items()]
 
 
 def _wrong(path: str, allowed: list[str], tree: Mapping[str, Any], source: str) -> str:

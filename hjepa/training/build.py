@@ -1,11 +1,12 @@
 """Config -> the parts of a run. The only place that sees a whole Config."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from hjepa.config import Config
+from hjepa.config import Config, HierarchyConfig, MasksConfig
 from hjepa.data import Dataset, Views, open_dataset
 from hjepa.evaluation import Evaluator
 from hjepa.masks import MaskSampler, refuse_empty_levels
@@ -50,8 +51,14 @@ class Run:
 
 def check(config: Config) -> None:
     """Raise ConfigError for a grid, child rule, device or kernel that cannot be had; reads no data."""
-    refuse_empty_levels(config.hierarchy, MaskSampler(config.masks, config.grid))
+    _check_masks(config.masks, config.hierarchy, config.grid)
     _kernel(config, pick_device(config.runtime))
+
+
+@functools.lru_cache(maxsize=256)
+def _check_masks(masks: MasksConfig, hierarchy: HierarchyConfig, grid: int) -> None:
+    """Cached, as a study checks many configurations that differ in other fields."""
+    refuse_empty_levels(hierarchy, MaskSampler(masks, grid))
 
 
 def build(config: Config, workers: Workers | None = None) -> Run:
@@ -122,5 +129,7 @@ def _steps_per_epoch(config: Config, images: int, world: int) -> int:
         raise ConfigError([problem("optim.batch_size", batch, f"multiples of the {world} workers")])
     micro = config.runtime.micro_batch
     if micro is not None and per_worker % micro:
-        raise ConfigError([problem("runtime.micro_batch", micro, f"divisors of the {per_worker} images a worker takes")])
+        raise ConfigError(
+            [problem("runtime.micro_batch", micro, f"divisors of the {per_worker} images a worker takes")]
+        )
     return images // batch

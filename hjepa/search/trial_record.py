@@ -1,0 +1,133 @@
+"""One trial as its files show it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hjepa.config import rung_metric
+from hjepa.search.files import last_lines, read_json
+
+#: A trial ends in exactly one of these.
+FINAL = ("completed", "early_stopped", "diverged", "collapsed", "out_of_memory", "failed", "preempted", "duplicate")
+#: Before its end it is in one of these.
+OPEN = ("pending", "running", "interrupted")
+#: Ends that leave no score.
+SCORELESS = ("diverged", "out_of_memory", "failed")
+#: Keys of a trial.json.
+TRIAL_KEYS = ("id", "index", "config", "cell", "seed", "overrides", "state", "duplicate_of", "mlflow_run_id")
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial: a configuration on one seed.
+
+    `index` numbers the configurations (0: the baseline); `config` is the configuration's hash, the same
+    for all seeds; `score` is the last value of `metric` (the study's objective, or its stand-in at rungs
+    when the trial never reached its full probe); `result` is the whole result.json.
+    """
+
+    id: str
+    index: int
+    config: str
+    cell: str
+    seed: int
+    overrides: Mapping[str, Any]
+    state: str
+    directory: Path
+    reason: str | None = None
+    score: float | None = None
+    metric: str | None = None
+    epoch: int | None = None
+    rung: int | None = None
+    duplicate_of: str | None = None
+    mlflow_run_id: str | None = None
+    floor: Mapping[str, Any] = field(default_factory=dict)
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def final(self) -> bool:
+        """Whether it has ended."""
+        return self.state in FINAL
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """Where it can be resumed from."""
+        path = self.directory / "checkpoint.pt"
+        return path if path.is_file() else None
+
+
+def read_trial(folder: Path, objective: str, epochs: int, driven: bool) -> TrialRecord | None:
+    """The trial of a folder; None where there is none that can be read.
+
+    `objective` is the study's metric and `epochs` its full budget; `driven` says whether a driver runs.
+    """
+    trial = read_json(folder / "trial.json")
+    if trial is None or not set(TRIAL_KEYS) <= set(trial):
+        return None
+    result = read_json(folder / "result.json") or {}
+    state = _state(trial, result, folder, driven)
+    reached = progress(folder / "metrics.jsonl") if state in OPEN or not result.get("metrics") else result
+    metric, score = _score(state, reached, objective, epochs)
+    return TrialRecord(
+        **{name: trial[name] for name in TRIAL_KEYS if name != "state"},
+        state=state,
+        directory=folder,
+        reason=result.get("reason") if state in FINAL or state == "interrupted" else None,
+        score=score,
+        metric=metric,
+        epoch=reached.get("epoch"),
+        rung=reached.get("rung"),
+        floor=result.get("floor") or reached.get("floor") or {},
+        result=result,
+    )
+
+
+def copied(duplicate: TrialRecord, original: TrialRecord | None) -> TrialRecord:
+    """A duplicate that has ended, with its original's score; any other record as it is."""
+    if duplicate.state != "duplicate" or original is None:
+        return duplicate
+    same = {name: getattr(original, name) for name in ("score", "metric", "epoch", "rung", "floor")}
+    return replace(duplicate, **same)
+
+
+def progress(metrics: Path) -> dict[str, Any]:
+    """How far a metrics.jsonl says that its trial came, with the keys of a result.json.
+
+    Here as in training, `score` is the linear probe's; a study's own objective is read from `metrics`.
+    """
+    rungs = last_lines(metrics, ("rung",))
+    untrained = [line for line in last_lines(metrics, ("full",)) if line.get("epoch") == 0]
+    last = rungs[-1] if rungs else {}
+    score = last.get(rung_metric("probe.top1"))
+    return {
+        "score": score,
+        "metric": None if score is None else rung_metric("probe.top1"),
+        "epoch": last.get("epoch"),
+        "rung": len(rungs) - 1 if rungs else None,
+        "floor": _without_place(untrained[0]) if untrained else {},
+        "metrics": _without_place(last),
+    }
+
+
+def _without_place(line: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in line.items() if name not in ("kind", "step", "epoch")}
+
+
+def _state(trial: Mapping[str, Any], result: Mapping[str, Any], folder: Path, driven: bool) -> str:
+    """The state that the files show: a driver that was killed leaves no trial running."""
+    if result.get("state") in FINAL:
+        return str(result["state"])
+    if driven and trial["state"] in OPEN:
+        return str(trial["state"])
+    started = bool(result) or (folder / "metrics.jsonl").is_file() or (folder / "checkpoint.pt").is_file()
+    return "interrupted" if started else "pending"
+
+
+def _score(state: str, reached: Mapping[str, Any], objective: str, epochs: int) -> tuple[str | None, float | None]:
+    """The metric that counts for a trial, and its last value; neither where it has none."""
+    metrics = reached.get("metrics") or {}
+    at_full_budget = state == "completed" or (reached.get("epoch") == epochs and metrics.get(objective) is not None)
+    metric = objective if at_full_budget else rung_metric(objective)
+    score = None if state in SCORELESS else metrics.get(metric)
+    return (None, None) if score is None else (metric, float(score))
