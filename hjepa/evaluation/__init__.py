@@ -1,0 +1,18 @@
+"""Scores of a frozen encoder: linear probe, k-NN, feature statistics, collapse monitor."""
+
+from hjepa.evaluation.collapse import CollapseMonitor, statistics
+from hjepa.evaluation.evaluator import Evaluator
+from hjepa.evaluation.features import extract
+from hjepa.evaluation.linear import ProbeScore, few_label_probe, linear_probe
+from hjepa.evaluation.neighbours import knn_accuracy
+
+__all__ = [
+    "CollapseMonitor",
+    "Evaluator",
+    "ProbeScore",
+    "extract",
+    "few_label_probe",
+    "knn_accuracy",
+    "linear_probe",
+    "statistics",
+]
