@@ -107,13 +107,11 @@ def plan(
     address: Address = None,
 ) -> None:
     """Show what a study would run - trials, epochs, rungs, dimensions, resources - and run nothing."""
-    from hjepa.cli.studies import directory_of, load_study, local_resources
+    from hjepa.cli.studies import directory_of, load_study, resources_at
     from hjepa.search.plan import make_plan, render
-    from hjepa.search.session import cluster_resources
 
     study = load_study(file, sets, trials, epochs)
-    resources = local_resources() if address is None else cluster_resources(address)
-    print(render(make_plan(study, directory_of(study, output), resources)))
+    print(render(make_plan(study, directory_of(study, output), resources_at(address))))
 
 
 @app.command(epilog="Example: hjepa-search report runs/quickstart --format json")

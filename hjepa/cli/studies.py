@@ -21,6 +21,15 @@ def directory_of(study: Study, output: Path | None) -> Path:
     return output if output is not None else Path("runs") / study.name
 
 
+def resources_at(address: str | None) -> dict[str, float]:
+    """Total resources of a running cluster, or of this machine. Raises ConfigError when no cluster answers."""
+    if address is None:
+        return local_resources()
+    from hjepa.search.session import cluster_resources
+
+    return cluster_resources(address)
+
+
 def local_resources() -> dict[str, float]:
     """Cores and accelerators of this machine, as a Ray cluster started on it would count them."""
     import torch
