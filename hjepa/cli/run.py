@@ -38,7 +38,7 @@ def run(
     typer.echo(render(plan), err=True)
     ending = run_study(plan, address=address, tracking_uri=tracking_uri)
     sys.stdout.write(report(StudyRecords.open(directory), "table"))
-    typer.echo(_next_steps(directory, ending.tracking))
+    typer.echo(_place(directory, ending.tracking))
     for line in (ending.exhausted, ending.untracked):
         if line is not None:
             typer.echo(f"warning: {line}", err=True)
@@ -55,8 +55,6 @@ def _again() -> str:
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
-def _next_steps(directory: Path, tracking: str) -> str:
-    place = shlex.quote(str(directory))
+def _place(directory: Path, tracking: str) -> str:
     own = tracking.startswith("sqlite:///")
-    look = f"hjepa-search ui {place}" if own else tracking
-    return f"MLflow   {look}\nexport   hjepa-search export {place} --best --output best.yaml"
+    return f"MLflow: {f'hjepa-search ui {shlex.quote(str(directory))}' if own else tracking}"

@@ -38,8 +38,14 @@ class Interruption:
 
     def __enter__(self) -> "Interruption":
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._ask)
+            self._before[number] = signal.getsignal(number)
+        self.arm()
         return self
+
+    def arm(self) -> None:
+        """Take the signals; again after a library took them for itself, as `ray.init` does."""
+        for number in self._before:
+            signal.signal(number, self._ask)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -57,7 +57,7 @@ def run_study(plan: Plan, *, address: str | None = None, tracking_uri: str | Non
             try:
                 if not conductor.finished:
                     with live:
-                        _tune(plan, conductor, interruption, address)
+                        _tune(plan, conductor, interruption, address, live)
             except StopStudy as stop:
                 stopped = str(stop)
                 conductor.interrupt(stopped)
@@ -75,7 +75,7 @@ def _fingerprint(config: Config) -> str:
     return fingerprint(config.data)
 
 
-def _tune(plan: Plan, conductor: Conductor, interruption: Interruption, address: str | None) -> None:
+def _tune(plan: Plan, conductor: Conductor, interruption: Interruption, address: str | None, live: LiveTable) -> None:
     """Execute trials until the Conductor has no more. Raises StopStudy."""
     resources = plan.study.spec.resources
     nested = resources.workers > 1
@@ -83,6 +83,7 @@ def _tune(plan: Plan, conductor: Conductor, interruption: Interruption, address:
     place = Path(storage(conductor.records.directory))
     shutil.rmtree(place, ignore_errors=True)  # Tune's own files; a study never goes on from them
     with ray_session(address, dashboard=nested):
+        interruption.arm()
         interruption.check()
         tuner = tune.Tuner(
             tune.with_resources(run_order, {name: amount for name, amount in share.items() if amount}),
@@ -103,4 +104,8 @@ def _tune(plan: Plan, conductor: Conductor, interruption: Interruption, address:
                 verbose=0,
             ),
         )
-        tuner.fit()
+        try:
+            tuner.fit()
+        except StopStudy as stop:
+            live.say(f"{stop}: ending the trials")
+            raise

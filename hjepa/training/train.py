@@ -34,27 +34,43 @@ def train(
     """
     run = build(config)
     loop = Loop(run, directory.absolute(), reporter or Silent(), progress or Silent())
+    if reporter is not None:
+        loop.reporter = _Recorded(loop, reporter)
     if resume:
         loop.resume()
     elif run.workers.first:
         (loop.directory / "result.json").unlink(missing_ok=True)
-    state, reason = "failed", None
     try:
         state, reason = _run(loop)
     except KeyboardInterrupt:
-        state, reason = "interrupted", "interrupted; the last checkpoint continues"
+        _finish(loop, "interrupted", "interrupted; its last checkpoint continues it")
         raise
-    except SystemExit:
-        state = ""  # Ray ends the function from outside; the driver knows the state
-        raise
-    finally:
+    finally:  # SystemExit is Ray ending the function from outside: the driver knows the state
         if loop.metrics is not None:
             loop.metrics.close()
-            if state not in ("", "failed"):
-                write_json(loop.directory / "result.json", _result(loop, state, reason))
     if test and state == "completed" and run.workers.first:
         write_json(loop.directory / "test.json", run.evaluator.test(run.model.target_encoder))
-    return _result(loop, state, reason)
+    return _finish(loop, state, reason)
+
+
+class _Recorded:
+    """Brings result.json up to date before each report: what a run leaves that is ended from outside."""
+
+    def __init__(self, loop: Loop, reporter: Reporter) -> None:
+        self.loop, self.reporter = loop, reporter
+
+    def report(self, metrics: dict[str, Any], checkpoint: Path | None) -> bool:
+        """Write, then report."""
+        _finish(self.loop, "running", None)
+        return self.reporter.report(metrics, checkpoint)
+
+
+def _finish(loop: Loop, state: str, reason: str | None) -> dict[str, Any]:
+    """Write result.json, unless the run ended before its first file, and return its content."""
+    result = _result(loop, state, reason)
+    if loop.metrics is not None:
+        write_json(loop.directory / "result.json", result)
+    return result
 
 
 def _run(loop: Loop) -> tuple[str, str | None]:
