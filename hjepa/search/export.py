@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hjepa.config import Config
-from hjepa.overrides import ConfigError, Layer, differences, identity, resolve, to_yaml
+from hjepa.overrides import ConfigError, Layer, differences, identity, knobs, resolve, to_yaml
 from hjepa.search.analysis import winner
 from hjepa.search.files import write_text
 from hjepa.search.records import StudyRecords, TrialRecord
@@ -49,7 +49,13 @@ def export(records: StudyRecords, trial: TrialRecord, output: Path) -> Config:
 
 def _pinned(config: Config, recorded: Mapping[str, Any], trial: TrialRecord) -> Config:
     """The Config with the runtime that the trial resolved to."""
-    pins = {f"runtime.{name}": recorded[name] for name in PINNED if recorded.get(name) is not None}
+    settable = {name: knobs()[f"runtime.{name}"].choices for name in PINNED}
+    # `attention: auto` may resolve to a rule over several kernels, which is no setting: auto finds it again.
+    pins = {
+        f"runtime.{name}": recorded[name]
+        for name, choices in settable.items()
+        if recorded.get(name) is not None and (choices is None or recorded[name] in choices)
+    }
     if not pins:
         raise ConfigError(
             [f"{trial.id}: is {trial.state} and has no record of what it ran on; allowed a trial that ran"]

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shlex
 from typing import Any, Literal
 
 from rich import box
@@ -16,6 +17,8 @@ from hjepa.search.records import SCHEMA_VERSION, StudyRecords, TrialRecord
 
 Format = Literal["table", "json", "csv", "markdown"]
 COLUMNS = ("rank", "configuration", "trials", "state", "score", "sd", "metric", "epoch", "overrides")
+#: Ends whose reason a person wants to see.
+UNEXPECTED = ("diverged", "collapsed", "out_of_memory", "failed", "preempted")
 #: Columns of the table whose cells wrap, at so many characters.
 WRAPPED = {"trials": 14, "state": 16, "overrides": 64}
 
@@ -131,8 +134,13 @@ def _cells(standing: Standing) -> list[str]:
         "" if standing.spread is None else f"{standing.spread:.4f}",
         standing.metric or "",
         str(max(reached)) if reached else "",
-        ", ".join(f"{path}={shown(value)}" for path, value in first.overrides.items()) or "(baseline)",
+        ", ".join(f"{path}={_short(value)}" for path, value in first.overrides.items()) or "(baseline)",
     ]
+
+
+def _short(value: Any) -> str:
+    """A value for people: four significant digits; JSON and CSV hold the exact one."""
+    return f"{value:.4g}" if isinstance(value, float) else shown(value)
 
 
 def _notes(records: StudyRecords) -> list[str]:
@@ -148,10 +156,14 @@ def _notes(records: StudyRecords) -> list[str]:
         notes.append(
             f"a score by another metric than {records.metric} is from a trial without its full probe; it has no rank"
         )
+    notes += [
+        f"{trial.id} {trial.state}: {trial.reason}" for trial in trials if trial.state in UNEXPECTED and trial.reason
+    ]
     best = winner(records)
     if best is None:
         return [*notes, "no trial has completed yet: nothing is selected"]
     above = "" if floor is None or best.score is None else f", {100 * (best.score - floor):+.1f} points over the floor"
     notes.append(f"selected, unconfirmed: {best.cell} ({best.config[:10]}) with {best.score:.4f}{above}")
-    notes.append(f"next: hjepa-search export {records.directory} --best --output best.yaml && hjepa-train best.yaml")
+    place = shlex.quote(str(records.directory))
+    notes.append(f"next: hjepa-search export {place} --best --output best.yaml && hjepa-train best.yaml")
     return notes

@@ -57,6 +57,14 @@ def test_a_trial_by_id(records: StudyRecords, tmp_path: Path) -> None:
     assert config.optim.lr == 3e-4
 
 
+def test_a_resolved_kernel_that_is_no_setting_stays_auto(records: StudyRecords, tmp_path: Path) -> None:
+    trial = records.trials()[0]
+    result = {**trial.result, "environment": {**trial.result["environment"], "attention": "by_rule"}}
+    write_json(trial.directory / "result.json", result)
+    config = export(records, records.trial(trial.id), tmp_path / "x.yaml")
+    assert (config.runtime.attention, config.runtime.threads) == ("auto", 1)
+
+
 def test_a_trial_that_never_ran_is_refused(records: StudyRecords, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is pending and has no record of what it ran on"):
         export(records, records.trials()[2], tmp_path / "x.yaml")
