@@ -8,7 +8,15 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from hjepa.config import OBJECTIVES, Section
-from hjepa.overrides import ConfigError, nearest, problem, shown
+from hjepa.overrides import ConfigError, knobs, nearest, problem, shown
+from hjepa.search.space import KINDS
+
+#: Fields that a space may not vary: what decides them instead.
+RESERVED = {
+    "seed": "the study's seeds",
+    "training.epochs": "budget.epochs or --epochs",
+    "evaluation.interval": "the base experiment (it places the rungs)",
+}
 
 
 def _metric(name: str) -> str:
@@ -90,6 +98,24 @@ class Resources(Section):
     cpus: Annotated[int, Field(ge=1)] = Field(1, description="CPU cores per worker; also its threads on the CPU.")
 
 
+def _space_schema(schema: dict[str, Any]) -> None:
+    """For editors: which paths a space may hold, and what a dimension looks like."""
+    bounds = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+    kinds = {kind: {"type": "array", "minItems": 2} if kind == "choice" else bounds for kind in KINDS}
+    schema["propertyNames"] = {"enum": searchable()}
+    schema["additionalProperties"] = {
+        "type": "object",
+        "properties": {**kinds, "step": {"type": "number"}, "when": {"type": "object"}},
+        "additionalProperties": False,
+        "oneOf": [{"required": [kind]} for kind in KINDS],
+    }
+
+
+def searchable() -> list[str]:
+    """Paths that a space may hold: all that changes a result, but for what the study itself decides."""
+    return [path for path, knob in knobs().items() if path not in RESERVED and not knob.effect.startswith("runtime")]
+
+
 class StudySpec(Section):
     """A study file: a search over a space of configurations around one experiment."""
 
@@ -105,7 +131,9 @@ class StudySpec(Section):
     seeds: Annotated[tuple[Seed, ...], AfterValidator(_seeds)] = Field(
         (0,), description="Each configuration runs on all."
     )
-    space: dict[str, Any] = Field(..., description="Dotted configuration path: {choice: [...]} or a range.")
+    space: dict[str, Any] = Field(
+        ..., description="Dotted configuration path: {choice: [...]} or a range.", json_schema_extra=_space_schema
+    )
     resources: Resources = Resources()
     max_concurrent: Annotated[int, Field(ge=1)] | None = Field(
         None, description="At most so many trials at once; null: as many as the cluster holds."

@@ -4,11 +4,12 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from hjepa.config import SET
 
 Kind = Literal["choice", "uniform", "log_uniform", "int", "log_int"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 Condition = Mapping[str, tuple[Any, ...] | str]
 
 #: Spaces with more points than this are not listed.

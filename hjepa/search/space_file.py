@@ -9,20 +9,12 @@ import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 from hjepa.config import SET, Config
 from hjepa.overrides import ConfigError, Knob, knobs, nearest, problem, shown, values_of
-from hjepa.search.space import Condition, Dimension, Kind, Space, holds
-
-KINDS: tuple[Kind, ...] = get_args(Kind)
-
-#: Fields that a space may not vary: what decides them instead.
-RESERVED = {
-    "seed": "the study's seeds",
-    "training.epochs": "budget.epochs or --epochs",
-    "evaluation.interval": "the base experiment (it places the rungs)",
-}
+from hjepa.search.schema import RESERVED
+from hjepa.search.space import KINDS, Condition, Dimension, Space, holds
 
 ConfigOf = Callable[[Mapping[str, Any]], Config]
 

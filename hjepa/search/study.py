@@ -21,9 +21,9 @@ from hjepa.overrides import (
     values_of,
     yaml12,
 )
-from hjepa.search.schema import StudySpec, parse_spec
+from hjepa.search.schema import RESERVED, StudySpec, parse_spec
 from hjepa.search.space import Space
-from hjepa.search.space_file import RESERVED, parse_space
+from hjepa.search.space_file import parse_space
 
 
 @dataclass(frozen=True)

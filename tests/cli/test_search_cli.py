@@ -170,6 +170,10 @@ def test_schema_is_json_schema(capsys: pytest.CaptureFixture[str], arguments: li
     schema = json.loads(capsys.readouterr().out)
     assert key in schema["properties"]
     assert schema["additionalProperties"] is False
+    if key == "sampler":
+        paths = schema["properties"]["space"]["propertyNames"]["enum"]
+        assert "optim.lr" in paths
+        assert not {"seed", "training.epochs", "runtime.threads"} & set(paths)
 
 
 def test_version_and_help_answer(capsys: pytest.CaptureFixture[str]) -> None:
