@@ -27,7 +27,11 @@ PURE += ["analysis", "report", "export"]
 #: Light modules below it that it may use.
 FREE = ("hjepa.config", "hjepa.overrides", "hjepa.runtime.environment")
 #: Library -> the only modules that may import it.
-FENCES = {"optuna": {"sampler"}, "ray": {"runner"}, "mlflow": {"tracking"}}
+FENCES = {
+    "optuna": {"sampler"},
+    "ray": {"adapters", "nested", "runner", "session", "trainable"},
+    "mlflow": {"tracking"},
+}
 #: Too heavy or too particular for what must load quickly anywhere.
 HEAVY = ["torch", "ray", "optuna", "mlflow"]
 BANNED = {"utils", "util", "helpers", "common", "misc"}

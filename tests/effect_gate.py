@@ -1,0 +1,297 @@
+"""The effect gate's measuring part: one tiny run from YAML lines to weights and scores, and what two runs share."""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+
+from hjepa.models import HJEPA
+from hjepa.overrides import ConfigError, Knob, Layer, file_layer, knobs, nest, resolve, values_of, yaml12
+from hjepa.training import checkpoint, train
+from hjepa.training.reporter import Silent
+from hjepa.training.step import TrainStep
+
+#: Two epochs of two steps: the least that moves every schedule, rung and checkpoint.
+BASE: dict[str, Any] = {
+    "data.train_size": 100,
+    "model.size": None,
+    "model.width": 24,
+    "model.depth": 2,
+    "model.heads": 2,
+    "predictor.width": 24,
+    "predictor.depth": 2,
+    "hierarchy.child_rule": "any",
+    "optim.batch_size": 48,
+    "optim.warmup": 0.75,
+    "training.epochs": 2,
+    "runtime.device": "cpu",
+    "runtime.precision": "fp32",
+    "runtime.threads": 1,
+}
+#: Settings in which a runtime field has something to do; conditions named here are not varied.
+SCENES: dict[str, dict[str, Any]] = {
+    "data.workers": {"data.loading": "stream"},
+    "runtime.threads": {"runtime.threads": 2},
+    "runtime.checkpoint_interval": {"evaluation.interval": 2},
+}
+#: What of a run shows that a runtime field acted.
+OBSERVED = {
+    "data.root": "root",
+    "data.download": "downloads",
+    "data.loading": "loaders",
+    "data.cache": "cache",
+    "data.workers": "loaders",
+    "runtime.device": "device asked for",
+    "runtime.precision": "dtypes",
+    "runtime.attention": "kernels",
+    "runtime.threads": "threads",
+    "runtime.micro_batch": "forward passes",
+    "runtime.log_interval": "step lines",
+    "runtime.checkpoint_interval": "checkpoints",
+}
+#: Parts of a run that a runtime field may move within its tolerance; all others are bit-equal.
+NUMERIC = {"views", "losses", "weights", "scores"}
+#: Relative tolerance of the losses; bf16 keeps 8 bits.
+TOLERANCE = {"runtime.precision": 2e-2}
+DEFAULT_TOLERANCE = 1e-4
+
+
+@dataclass
+class Trace:
+    """What one run did: its parts, which decide the result, and what was seen of how it ran."""
+
+    parts: dict[str, Any] = field(default_factory=lambda: {name: [] for name in LISTED})
+    seen: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, part: str, value: Any) -> None:
+        self.parts[part].append(value)
+
+    def count(self, name: str) -> None:
+        self.seen[name] = self.seen.get(name, 0) + 1
+
+    def gather(self, name: str, value: Any) -> None:
+        self.seen.setdefault(name, set()).add(value)
+
+
+LISTED = ("images", "views", "masks", "drop path", "losses", "rates", "scores")
+
+
+class _Scores(Silent):
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+
+    def scores(self, metrics: dict[str, Any]) -> None:
+        self.trace.add("scores", dict(metrics))
+
+
+def run(base: Mapping[str, Any], flip: Mapping[str, Any], folder: Path, *, kernels: bool = False) -> Trace:
+    """`hjepa-train base.yaml` with the lines of flip.yaml over it, watched; kernels: its first step by the profiler too."""
+    folder.mkdir(parents=True)
+    trace = Trace()
+    for name, settings in (("base", base), ("flip", flip)):
+        (folder / f"{name}.yaml").write_text(yaml12.dump(nest(settings)))
+    config = resolve([file_layer(folder / "base.yaml"), file_layer(folder / "flip.yaml")])
+    trace.seen["device asked for"] = config.runtime.device
+    with _watched(trace, kernels), threadpool_limits(1, user_api="blas"):
+        train(config, folder / "run", progress=_Scores(trace))
+    trace.parts["weights"] = torch.load(folder / "run" / "checkpoint.pt", weights_only=True)["model"]
+    lines = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
+    trace.seen["step lines"] = [line["step"] for line in lines if line["kind"] == "step"]
+    return trace
+
+
+@contextmanager
+def _profiled(trace: Trace) -> Iterator[None]:
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        yield
+    names = {event.name for event in profiler.events()}
+    trace.seen["kernels"] = {name for name in names if "scaled_dot_product" in name}
+
+
+@contextmanager
+def _watched(trace: Trace, kernels: bool) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainStep, "__call__", _watched_step(trace, TrainStep.__call__, kernels))
+        patch.setattr(HJEPA, "forward", _watched_forward(trace, HJEPA.forward))
+        _watch_files(trace, patch)
+        yield
+
+
+def _watched_step(trace: Trace, step: Callable[..., Any], kernels: bool) -> Callable[..., Any]:
+    def call(self: TrainStep, images: Tensor, number: int, **options: Any) -> Any:
+        with _profiled(trace) if kernels and number == 1 else nullcontext():
+            report = step(self, images, number, **options)
+        trace.add("images", images.clone())
+        rates = {name: report[name] for name in ("lr", "weight_decay", "ema")}
+        trace.add("rates", rates)
+        trace.add("losses", {name: float(value) for name, value in report.items() if name.startswith(("loss", "grad"))})
+        trace.gather("threads", torch.get_num_threads())
+        return report
+
+    return call
+
+
+def _watched_forward(trace: Trace, forward: Callable[..., Any]) -> Callable[..., Any]:
+    def call(self: HJEPA, images: Tensor, context: Tensor, targets: Tensor, keep: Tensor | None = None) -> Any:
+        if "start" not in trace.parts:
+            trace.parts["start"] = {name: value.clone() for name, value in self.state_dict().items()}
+        levels = forward(self, images, context, targets, keep)
+        trace.count("forward passes")
+        for level in levels:
+            trace.gather("dtypes", level.prediction.dtype)
+        # Per image, so that a batch in parts reads as the whole one.
+        for index, image in enumerate(images):
+            trace.add("views", image.clone())
+            trace.add("masks", (context[index].clone(), targets[index].clone()))
+            trace.add("drop path", None if keep is None else keep[:, index].clone())
+        return levels
+
+    return call
+
+
+def _watch_files(trace: Trace, patch: pytest.MonkeyPatch) -> None:
+    """Record where data comes from and how often a checkpoint is written."""
+    from hjepa.data import catalogue, dataset
+
+    root, cache, loader, save = catalogue.data_root, dataset.cache_folder, dataset.DataLoader, checkpoint.save
+
+    def watched_root(config: Any) -> Path | None:
+        found = root(config)
+        trace.gather("root", found)
+        return found
+
+    def watched_cache(config: Any) -> Path:
+        found = cache(config)
+        trace.gather("cache", found)
+        return found
+
+    def watched_loader(*arguments: Any, **options: Any) -> Any:
+        trace.gather("loaders", options["num_workers"])
+        return loader(*arguments, **options)
+
+    def watched_save(*arguments: Any) -> None:
+        trace.count("checkpoints")
+        save(*arguments)
+
+    patch.setattr(catalogue, "data_root", watched_root)
+    patch.setattr(dataset, "cache_folder", watched_cache)
+    patch.setattr(dataset, "DataLoader", watched_loader)
+    patch.setattr(checkpoint, "save", watched_save)
+
+
+def same(first: Any, second: Any) -> bool:
+    """Bit-equal, through lists, tuples and mappings."""
+    if isinstance(first, Tensor) or isinstance(second, Tensor):
+        both = isinstance(first, Tensor) and isinstance(second, Tensor)
+        return both and first.shape == second.shape and bool(torch.equal(first, second))
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
+    if isinstance(first, list | tuple) and isinstance(second, list | tuple):
+        return len(first) == len(second) and all(same(a, b) for a, b in zip(first, second, strict=True))
+    if isinstance(first, float) and isinstance(second, float) and math.isnan(first):
+        return math.isnan(second)
+    return bool(first == second)
+
+
+def changed(first: Trace, second: Trace) -> set[str]:
+    """The parts in which two runs differ."""
+    return {part for part in first.parts | second.parts if not same(first.parts.get(part), second.parts.get(part))}
+
+
+def fault(knob: Knob, first: Trace, second: Trace) -> str | None:
+    """What is wrong with a field, whose flip turned the first run into the second; None when it is as it says."""
+    moved = changed(first, second)
+    if knob.effect == "training":
+        return None if moved - {"scores"} else f"{knob.path}: a training field that does not move the training"
+    if knob.effect == "evaluation":
+        return None if moved == {"scores"} else f"{knob.path}: an evaluation field that moves {sorted(moved)}"
+    observed = OBSERVED[knob.path]
+    if first.seen.get(observed) == second.seen.get(observed):
+        return f"{knob.path}: nothing shows that it acts ({observed}: {first.seen.get(observed)})"
+    if knob.effect == "runtime_exact":
+        return f"{knob.path}: an exact runtime field that moves {sorted(moved)}" if moved else None
+    if moved - NUMERIC:
+        return f"{knob.path}: a runtime field that moves {sorted(moved - NUMERIC)}"
+    far = _far(first, second, TOLERANCE.get(knob.path, DEFAULT_TOLERANCE))
+    return f"{knob.path}: {far} beyond tolerance" if far else None
+
+
+def _far(first: Trace, second: Trace, tolerance: float) -> str | None:
+    """The part that two runs of one seed have too different, if any."""
+    for ours, theirs in zip(first.parts["losses"], second.parts["losses"], strict=True):
+        for name in ours:
+            # The gradient norm sums many small errors, hence the wider band.
+            band = tolerance if name.startswith("loss") else 10 * tolerance
+            if abs(ours[name] - theirs[name]) > band * abs(ours[name]):
+                return f"{name} ({ours[name]} and {theirs[name]})"
+    # AdamW moves a weight by at most about lr a step, whatever the size of its gradient.
+    reach = 2 * sum(rates["lr"] for rates in first.parts["rates"])
+    for name, weight in first.parts["weights"].items():
+        if (weight - second.parts["weights"][name]).abs().max() > reach:
+            return f"weight {name}"
+    if any((a - b).abs().max() > 1e-4 for a, b in zip(first.parts["views"], second.parts["views"], strict=True)):
+        return "views"
+    return None
+
+
+def enable(path: str, value: Any) -> dict[str, Any]:
+    """Settings that give a field this value, with what must change with it."""
+    knob = knobs()[path]
+    return {path: value} | (dict(knob.together) if value == knob.flip else {})
+
+
+def scenes(knob: Knob) -> list[dict[str, Any]]:
+    """Base settings in which the field is live: one for each value of its condition."""
+    base = BASE | SCENES.get(knob.path, {})
+    options = {path: _allowed(path, values, base) for path, values in knob.when.items()}
+    preferred = {path: values[0] for path, values in options.items()}
+    chosen = [preferred]
+    for path, values in options.items():
+        if path in SCENES.get(knob.path, {}):
+            continue
+        chosen += [preferred | {path: value} for value in values[1:]]
+    return [base | _enabled(settings) for settings in chosen]
+
+
+def _enabled(settings: Mapping[str, Any]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for path, value in settings.items():
+        merged |= enable(path, value)
+    return merged
+
+
+def _allowed(path: str, values: Any, base: Mapping[str, Any]) -> list[Any]:
+    """The allowed values of a condition, the base's own first."""
+    knob = knobs()[path]
+    if isinstance(values, str):  # any value but null
+        return [knob.flip]
+    now = base.get(path, knob.default)
+    return sorted(values, key=lambda value: (value != now, value != knob.flip))
+
+
+def pair(knob: Knob, scene: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Base settings and the lines that flip the field; companions move beforehand where they can live without it.
+
+    Raises ConfigError when the flip cannot be in this scene.
+    """
+    path = knob.path
+    try:
+        base = dict(scene) | dict(knob.together)
+        now = values_of(resolve([Layer("scene", base)]))[path]
+        flip: dict[str, Any] = {}
+    except ConfigError:
+        base = dict(scene)
+        now = values_of(resolve([Layer("scene", base)]))[path]
+        flip = dict(knob.together)
+    flip[path] = knob.flip if knob.flip != now else knob.default
+    resolve([Layer("scene", base), Layer("flip", flip)])
+    return base, flip
