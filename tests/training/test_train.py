@@ -80,7 +80,7 @@ def test_files_of_a_completed_run(tmp_path: Path) -> None:
     result = train(config(), tmp_path, reporter=recorder, test=True)
     assert [report["epoch"] for report in recorder.reports] == [1, 2, 3]
     assert "probe.top1" in recorder.reports[-1] and "probe.top1" not in recorder.reports[0]
-    assert result == json.loads((tmp_path / "result.json").read_text())
+    assert json.loads(json.dumps(result)) == json.loads((tmp_path / "result.json").read_text())
     assert result["state"] == "completed" and result["reason"] is None
     assert result["metric"] == "probe.top1" and 0 <= result["score"] <= 1
     assert {"probe.top1", "probe_rung.top1", "pixels.probe.top1"} <= set(result["floor"])
