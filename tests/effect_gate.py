@@ -94,7 +94,7 @@ class _Scores(Silent):
 
 
 def run(base: Mapping[str, Any], flip: Mapping[str, Any], folder: Path, *, kernels: bool = False) -> Trace:
-    """`hjepa-train base.yaml` with the lines of flip.yaml over it, watched; kernels: its first step by the profiler too."""
+    """`hjepa-train base.yaml` with the lines of flip.yaml over it, watched; kernels: its first step profiled."""
     folder.mkdir(parents=True)
     trace = Trace()
     for name, settings in (("base", base), ("flip", flip)):

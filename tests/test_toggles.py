@@ -10,17 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import effect_gate as gate
 import pytest
 import torch
-from archives import make_archives
-from shapes_folder import make_shapes
 from torchvision import datasets
 
 from hjepa.config import Config, OptimConfig, knob
 from hjepa.overrides import ConfigError, Knob, Layer, knobs, resolve
 from hjepa.overrides import fields as fields_module
 from hjepa.training import check
+from tests import effect_gate as gate
+from tests.data.archives import make_cifar10, make_cifar100, make_stl10
+from tests.data.shapes_folder import make_shapes
 
 Check = Callable[[Knob, Mapping[str, Any]], str | None]
 
@@ -34,7 +34,11 @@ def check_field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Check]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("data", "elsewhere"):
             make_shapes(folder / name)
-        make_archives(folder / "data", patch)
+        make_cifar10(folder / "data", per_batch=40)
+        make_cifar100(folder / "data", count=1500)
+        make_stl10(folder / "data", labelled=150)
+        for module in (datasets.cifar, datasets.stl10):  # small files for the published ones
+            patch.setattr(module, "check_integrity", lambda path, _md5=None: Path(path).exists())
         for name in ("cifar-10-batches-py", "cifar-100-python", "stl10_binary"):
             (folder / "elsewhere" / name).symlink_to(folder / "data" / name)
         patch.chdir(folder)
