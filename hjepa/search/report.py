@@ -31,11 +31,11 @@ def report(records: StudyRecords, style: Format) -> str:
 def content(records: StudyRecords) -> dict[str, Any]:
     """The JSON report: a contract with other programs, see `schema_version`.
 
-    `floor` is what the baseline's untrained encoder scores by the objective, mean over seeds; `at` the
-    epoch at which the objective counts; `trials` one row per configuration and seed.
+    `floor` is what the baseline's untrained encoder scores by the objective, mean over seeds; `at` says
+    that only trials at full budget can win; `trials` holds one row per configuration and seed.
     """
     trials = records.trials()
-    objective = {**records.spec["objective"], "at": records.epochs}
+    objective = {**records.spec["objective"], "at": "final_budget"}
     return {
         "schema_version": SCHEMA_VERSION,
         "study": records.name,
