@@ -14,6 +14,11 @@ settings.load_profile("hjepa")
 WITHOUT_DATA = "needs the real data sets: set HJEPA_DATA to where they lie"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The one option of this suite."""
+    parser.addoption("--write-golden", action="store_true", help="record the baseline's fingerprint anew")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip real-data tests where the data is not."""
     if os.environ.get("HJEPA_DATA"):

@@ -21,7 +21,7 @@ hjepa-train experiments/cifar10_tiny.yaml optim.lr=5e-4 model.layer_scale=1e-4 -
 hjepa-train --resume runs/layer_scale
 """
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command(epilog=EXAMPLES)
