@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from hjepa.evaluation.features import Features
 
 STD, RANK = "features.std", "features.effective_rank"
+RANKME_EPS = 1e-7
 #: Alarm below these shares of the untrained encoder's value, `PATIENCE` checks in a row.
 RANK_SHARE, STD_SHARE, PATIENCE = 0.25, 0.10, 3
 
@@ -21,7 +22,7 @@ def statistics(features: Features) -> dict[str, float]:
     features.std: standard deviation over images of the L2-normalised features, mean over dimensions
     (1 / sqrt(F) when they fill the sphere, 0 when constant); features.cosine: mean over pairs of
     different images; features.rankme: entropy rank of the spectrum (arXiv 2210.02885);
-    features.effective_rank: the same, centred (Roy & Vetterli 2007); features.participation:
+    features.effective_rank: that of the centred features (Roy & Vetterli 2007); features.participation:
     participation ratio of the covariance.
     """
     x = torch.from_numpy(features).double()
@@ -33,7 +34,7 @@ def statistics(features: Features) -> dict[str, float]:
         STD: float(unit.std(0).mean()),
         "features.cosine": float(cosine),
         RANK: entropy_rank(centred),
-        "features.rankme": entropy_rank(spectrum),
+        "features.rankme": entropy_rank(spectrum, RANKME_EPS),
         "features.participation": participation_ratio(centred),
     }
 
@@ -45,13 +46,16 @@ def singular_values(x: Tensor, *, centre: bool = False) -> Tensor:
     return torch.where(values > torch.finfo(torch.float32).eps * size, values, 0.0)
 
 
-def entropy_rank(values: Tensor, eps: float = 1e-7) -> float:
-    """exp of the entropy of the normalised singular values: r for r equal ones, 0 when all are 0."""
+def entropy_rank(values: Tensor, eps: float = 0.0) -> float:
+    """exp of the entropy of the normalised singular values: r for r equal ones, 0 when all are 0.
+
+    RankMe adds `eps` to each share (1e-7 in its paper); the effective rank of Roy & Vetterli does not.
+    """
     total = values.sum()
     if not total > 0:
         return 0.0
-    p = values / total + eps
-    return float((-(p * p.log()).sum()).exp())
+    share = values / total + eps
+    return float((-torch.special.xlogy(share, share).sum()).exp())
 
 
 def participation_ratio(values: Tensor) -> float:

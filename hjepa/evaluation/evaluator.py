@@ -17,7 +17,7 @@ from hjepa.runtime.streams import numpy_generator
 Embed = Callable[[ImageSource, Indices], Features]
 
 #: Most training images that the raw-pixel floor is fitted on.
-PIXEL_TRAIN = 10_000
+PIXEL_TRAIN = 50_000
 
 
 class Evaluator:
@@ -61,9 +61,9 @@ class Evaluator:
         return scores if self.config.labels_per_class is None else scores | {"probe.std": probe.std}
 
     def pixels(self) -> dict[str, float]:
-        """The same of raw pixels at the stored size, averaged to at most 16 x 16 cells, as a floor.
+        """The same of raw pixels at the stored size, averaged to at most 8 x 8 cells, as a floor.
 
-        Fitted on at most 10,000 images, which keeps it to seconds, and scored on the whole hold-out.
+        Fitted on at most 50,000 images, which keeps it to seconds, and scored on the whole hold-out.
         """
         holdout = self.dataset.holdout
         scored = (pixels(holdout, self._holdout), holdout.labels)
