@@ -1,0 +1,42 @@
+"""A signal or a spent budget is a request to stop; the second signal ends the process; handlers are put back."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from hjepa.search.interruption import Interruption, StopStudy
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks_and_the_second_ends(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with Interruption() as interruption:
+        interruption.check()
+        os.kill(os.getpid(), number)
+        with pytest.raises(StopStudy, match=f"stopped by {number.name}"):
+            interruption.check()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before
+
+
+def test_signals_can_be_taken_back_from_a_library() -> None:
+    with Interruption() as interruption:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        interruption.arm()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interruption.by_signal == "stopped by SIGTERM"
+
+
+def test_the_hours_end_a_study_without_a_signal() -> None:
+    interruption = Interruption(hours=1e-9)
+    time.sleep(0.01)
+    assert interruption.reason == "the budget of 1e-09 hours is spent"
+    assert interruption.by_signal is None
+    assert Interruption(hours=1.0).reason is None
+
+
+def test_no_except_clause_for_failures_swallows_it() -> None:
+    assert not issubclass(StopStudy, Exception)

@@ -1,0 +1,212 @@
+"""MLflow holds what the files hold: once, whatever went down in between, and never a credential."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from hjepa.overrides import to_yaml
+from hjepa.search.address import default_uri, masked, without_credentials
+from hjepa.search.records import StudyRecords, TrialRecord
+from hjepa.search.study import Study
+from hjepa.search.tracking import Mirror, sync
+
+#: MLflow's own database code uses a loader option that SQLAlchemy 2.1 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
+
+MakeStudy = Callable[..., Study]
+Enter = Callable[..., TrialRecord]
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without runs; making one takes seconds."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def records(make_study: MakeStudy, enter: Enter, tmp_path: Path, empty_store: Path) -> StudyRecords:
+    """Four trials: completed, stopped early, diverged, interrupted."""
+    study = make_study()
+    records = StudyRecords.create_or_open(tmp_path / "study", study, "data")
+    (records.directory / "mlflow.db").write_bytes(empty_store.read_bytes())
+    ends = [("completed", 0.5), ("early_stopped", 0.3), ("diverged", None), ("interrupted", 0.2)]
+    for index, (state, score) in enumerate(ends):
+        overrides = {"optim.lr": 0.001 * (1 + index)} if index else {}
+        epoch = 4 if state == "completed" else 1
+        metrics = {"probe_rung.top1": score} | ({"probe.top1": score} if state == "completed" else {})
+        trial = enter(records, study, index, overrides, state, epoch=epoch, score=score, metrics=metrics)
+        write_run(trial, study, epochs=epoch, score=score)
+    return records
+
+
+def write_run(trial: TrialRecord, study: Study, *, epochs: int, score: float | None) -> None:
+    (trial.directory / "experiment.yaml").write_text(to_yaml(study.config(trial.overrides, trial.seed)))
+    (trial.directory / "checkpoint.pt").write_bytes(b"weights")
+    with (trial.directory / "metrics.jsonl").open("w") as file:
+        for epoch in range(1, epochs + 1):
+            for line in (
+                {"kind": "step", "step": 10 * epoch, "epoch": float(epoch), "loss": 1.0 / epoch},
+                {"kind": "rung", "step": 10 * epoch, "epoch": epoch, "probe_rung.top1": score, "features.std": None},
+            ):
+                file.write(json.dumps(line) + "\n")
+
+
+def runs(uri: str) -> tuple[Run, dict[str, Run]]:
+    """The parent run, and the child of each trial."""
+    client = MlflowClient(tracking_uri=uri)
+    (experiment,) = [found for found in client.search_experiments() if found.name == "t"]
+    found = client.search_runs([experiment.experiment_id])
+    (parent,) = [run for run in found if run.data.tags["hjepa.kind"] == "study"]
+    children = [run for run in found if run is not parent]
+    assert all(run.data.tags["mlflow.parentRunId"] == parent.info.run_id for run in children)
+    by_trial = {run.data.tags["hjepa.trial"]: run for run in children}
+    assert len(by_trial) == len(children), "one run a trial"
+    return parent, by_trial
+
+
+def history(uri: str, run: Run, metric: str) -> list[tuple[int, float]]:
+    return [(m.step, m.value) for m in MlflowClient(tracking_uri=uri).get_metric_history(run.info.run_id, metric)]
+
+
+def test_the_store_says_what_the_files_say(records: StudyRecords) -> None:
+    sync(records)
+    uri = default_uri(records.directory)
+    parent, children = runs(uri)
+    assert parent.data.tags["hjepa.best_trial"] == records.trials()[0].id
+    assert set(children) == {trial.id for trial in records.trials()}
+    statuses = [children[trial.id].info.status for trial in records.trials()]
+    assert statuses == ["FINISHED", "KILLED", "FAILED", "KILLED"]
+    for trial in records.trials():
+        run = children[trial.id]
+        assert trial.mlflow_run_id == run.info.run_id
+        assert run.data.tags["hjepa.state"] == trial.state
+        assert run.data.tags["hjepa.config"] == trial.config
+        assert run.data.tags["hjepa.threads"] == "1"
+        assert run.data.tags["hjepa.version.hjepa"] == "0"
+        expected = {"optim.lr": str(trial.overrides.get("optim.lr", 0.001)), "model.layer_scale": "null"}
+        assert {name: run.data.params[name] for name in expected} == expected
+        if trial.final:
+            assert run.data.metrics.get("score") == trial.score
+    first = children[records.trials()[0].id]
+    assert history(uri, first, "probe_rung.top1") == [(epoch, 0.5) for epoch in (1, 2, 3, 4)]
+    assert history(uri, first, "loss") == [(10 * epoch, 1.0 / epoch) for epoch in (1, 2, 3, 4)]
+    assert first.info.artifact_uri.startswith(records.directory.absolute().as_uri())
+
+
+def test_logging_again_adds_nothing_and_going_on_adds_the_rest(records: StudyRecords, make_study: MakeStudy) -> None:
+    sync(records)
+    uri = default_uri(records.directory)
+    before = {trial: run.info.run_id for trial, run in runs(uri)[1].items()}
+    sync(records)
+    for trial in records.trials():  # the record forgets the run: found by its tags
+        records.mark(trial.id, mlflow_run_id=None)
+    last = records.trials()[3]
+    write_run(last, make_study(), epochs=3, score=0.4)
+    records.write_result(last.id, "early_stopped", "below the bar")
+    sync(records)
+    _, children = runs(uri)
+    assert {trial: run.info.run_id for trial, run in children.items()} == before
+    assert history(uri, children[records.trials()[0].id], "loss") == [(10 * e, 1.0 / e) for e in (1, 2, 3, 4)]
+    assert history(uri, children[last.id], "loss") == [(10, 1.0), (20, 0.5), (30, 1.0 / 3)]
+    assert children[last.id].data.tags["hjepa.reason"] == "below the bar"
+
+
+def test_only_the_best_checkpoints_become_artifacts(records: StudyRecords) -> None:
+    sync(records)
+    client = MlflowClient(tracking_uri=default_uri(records.directory))
+    _, children = runs(default_uri(records.directory))
+    held = {trial: {item.path for item in client.list_artifacts(run.info.run_id)} for trial, run in children.items()}
+    first, *others = [trial.id for trial in records.trials()]
+    assert held[first] == {"experiment.yaml", "checkpoint.pt"}
+    assert all(held[other] == {"experiment.yaml"} for other in others)
+
+
+def test_two_studies_of_one_name_share_a_store_without_mixing(
+    records: StudyRecords, make_study: MakeStudy, enter: Enter, tmp_path: Path
+) -> None:
+    uri = default_uri(records.directory)
+    sync(records, uri)
+    study = make_study()
+    other = StudyRecords.create_or_open(tmp_path / "other", study, "data")
+    trial = enter(other, study, 0, {}, "completed", epoch=4, metrics={"probe.top1": 0.9})
+    sync(other, uri)
+    found = MlflowClient(tracking_uri=uri).search_runs(["1"], f"tags.`hjepa.trial` = '{trial.id}'")
+    assert len(found) == 2
+    assert len({run.data.tags["mlflow.parentRunId"] for run in found}) == 2
+
+
+def test_the_mirror_follows_a_running_study(records: StudyRecords) -> None:
+    with records.driving():
+        mirror = Mirror(records)
+        with mirror:
+            for trial in records.trials():
+                mirror.changed(trial, {})
+            mirror.finish()
+    assert mirror.problem is None
+    assert all(trial.mlflow_run_id for trial in records.trials())
+    assert len(runs(default_uri(records.directory))[1]) == 4
+
+
+class Broken(BaseHTTPRequestHandler):
+    """A tracking server that has a fault."""
+
+    def do_GET(self) -> None:
+        self.send_error(500)
+
+    do_POST = do_GET
+
+    def log_message(self, *args: Any) -> None: ...
+
+
+@pytest.fixture
+def broken_server() -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), Broken)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://user:secret@127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("dead", [True, False], ids=["nobody answers", "answers with errors"])
+def test_a_server_that_is_down_costs_nothing_and_is_made_up_for(
+    records: StudyRecords, broken_server: str, monkeypatch: pytest.MonkeyPatch, dead: bool
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    uri = "http://user:secret@127.0.0.1:9" if dead else broken_server
+    mirror = Mirror(records, uri)
+    with mirror:
+        began = time.monotonic()
+        for trial in records.trials():
+            mirror.changed(trial, {})
+        assert time.monotonic() - began < 0.5, "the driver never waits"
+        mirror.finish(patience=20)
+    assert mirror.problem is not None
+    assert "secret" not in mirror.problem + mirror.place
+    assert all(trial.mlflow_run_id is None for trial in records.trials())
+    sync(records)
+    assert len(runs(default_uri(records.directory))[1]) == 4
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("sqlite:////abs/mlflow.db", "sqlite:////abs/mlflow.db"),
+        ("https://user:secret@host:5000/path?token=secret", "https://host:5000/path"),
+        ("postgresql://user:secret@host/db", "postgresql://host/db"),
+    ],
+)
+def test_addresses_are_shown_without_credentials(uri: str, shown: str) -> None:
+    assert masked(uri) == shown
+    assert "secret" not in without_credentials(f"failed at {uri.partition('?')[0]}: no")
