@@ -121,6 +121,13 @@ class ModelConfig(Section):
         flip="learned",
         source="I-JEPA code, `get_2d_sincos_pos_embed`",
     )
+    init: Literal["xavier", "trunc_normal"] = knob(
+        "xavier",
+        "xavier: linear weights by fan-in and fan-out; trunc_normal: all with standard deviation 0.02.",
+        effect="training",
+        flip="trunc_normal",
+        source="MAE code (xavier); I-JEPA code (trunc_normal, which leaves small patches to the positions)",
+    )
     layer_scale: Annotated[float, Field(ge=0.0, le=1.0)] | None = knob(
         None,
         "Initial value of the learned per-channel scale on each residual branch; null has no scale.",

@@ -51,8 +51,8 @@ class HJEPA(nn.Module):
         shared = hierarchy.predictor == "shared" and hierarchy.levels > 1
         served = [self.cells] if shared else [[count] for count in self.cells]
         self.predictors = nn.ModuleList(Predictor(predictor, self.encoder.width, grid, levels) for levels in served)
-        initialise(self.encoder, seed, "encoder")
-        initialise(self.predictors, seed, "predictors")
+        initialise(self.encoder, seed, "encoder", model.init)
+        initialise(self.predictors, seed, "predictors", model.init)
         self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
         self.target_encoder.eval()
 

@@ -28,15 +28,21 @@ def numpy_generator(seed: int, name: str, *index: int) -> np.random.Generator:
 
 
 @torch.no_grad()
-def initialise(module: nn.Module, seed: int, prefix: str) -> None:
-    """Draw each weight matrix from a stream named by its parameter, truncated normal, std 0.02.
+def initialise(module: nn.Module, seed: int, prefix: str, kind: str) -> None:
+    """Draw each weight matrix and token from a stream named by its parameter.
 
-    Biases, norms and scales keep what their module set; so adding a part moves no other weight.
-    A parameter with an attribute `keep_init` is left alone.
-    Source: I-JEPA code, `VisionTransformer._init_weights`.
+    kind trunc_normal draws all with standard deviation 0.02 (I-JEPA code, `_init_weights`); xavier
+    draws the weights of linear maps uniformly by their fan-in and fan-out (MAE code, `_init_weights`)
+    and the tokens as before. Biases, norms and scales keep what their module set; adding a part
+    moves no other weight.
     """
+    linear = {f"{name}.weight" for name, part in module.named_modules() if isinstance(part, nn.Linear)}
     for name, parameter in module.named_parameters():
-        if parameter.ndim > 1 and not getattr(parameter, "keep_init", False):
-            draw = torch.empty(parameter.shape)
-            nn.init.trunc_normal_(draw, std=0.02, generator=generator(seed, f"init/{prefix}.{name}"))
-            parameter.copy_(draw)
+        if parameter.ndim < 2:
+            continue
+        draw, stream = torch.empty(parameter.shape), generator(seed, f"init/{prefix}.{name}")
+        if kind == "xavier" and name in linear:
+            nn.init.xavier_uniform_(draw, generator=stream)
+        else:
+            nn.init.trunc_normal_(draw, std=0.02, generator=stream)
+        parameter.copy_(draw)

@@ -12,7 +12,7 @@ from hjepa.runtime.streams import initialise
 def make(grid: int = 4, **fields: object) -> Encoder:
     settings = {"size": None, "width": 32, "depth": 3, "heads": 2, "patch_size": 4} | fields
     encoder = Encoder(ModelConfig.model_validate(settings), grid)
-    initialise(encoder, 0, "encoder")
+    initialise(encoder, 0, "encoder", "xavier")
     return encoder
 
 

@@ -21,23 +21,33 @@ def test_initial_weights_are_named_by_parameter() -> None:
     def build(extra: bool) -> nn.ModuleDict:
         parts = {"first": nn.Linear(4, 4), **({"extra": nn.Linear(4, 4)} if extra else {}), "last": nn.Linear(4, 4)}
         module = nn.ModuleDict(parts)
-        initialise(module, 0, "encoder")
+        initialise(module, 0, "encoder", "trunc_normal")
         return module
 
     with_it, without = build(True), build(False)
     assert torch.equal(with_it["last"].weight, without["last"].weight)
     assert not torch.equal(with_it["last"].weight, with_it["first"].weight)
     other = nn.ModuleDict({"last": nn.Linear(4, 4)})
-    initialise(other, 0, "predictor")
+    initialise(other, 0, "predictor", "trunc_normal")
     assert not torch.equal(other["last"].weight, without["last"].weight)
 
 
 def test_initialise_leaves_vectors_and_kept_parameters() -> None:
     module = nn.LayerNorm(4)
-    initialise(module, 0, "norm")
+    initialise(module, 0, "norm", "trunc_normal")
     assert torch.equal(module.weight, torch.ones(4))
     table = nn.Embedding(2, 4)
     nn.init.ones_(table.weight)
     table.weight.keep_init = True  # type: ignore[attr-defined]
-    initialise(table, 0, "table")
+    initialise(table, 0, "table", "trunc_normal")
     assert torch.equal(table.weight, torch.ones(2, 4))
+
+
+def test_xavier_scales_linear_weights_by_their_fans_and_leaves_tokens_small() -> None:
+    module = nn.Module()
+    module.linear = nn.Linear(48, 192)
+    module.token = nn.Parameter(torch.zeros(1, 1, 192))
+    initialise(module, 0, "encoder", "xavier")
+    bound = (6 / (48 + 192)) ** 0.5
+    assert 0.95 * bound < float(module.linear.weight.abs().max()) <= bound
+    assert float(module.token.std()) < 0.03
