@@ -52,7 +52,7 @@ def run(
 
 def _again() -> str:
     """The command that goes on: the one that was given, word for word."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return shlex.join(["hjepa-search", *sys.argv[1:]])
 
 
 def _place(directory: Path, tracking: str) -> str:

@@ -1,0 +1,220 @@
+"""A study on Ray ends as files, report and MLflow all say, leaves no process behind, and goes on where it stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from hjepa.overrides import yaml12
+from hjepa.search.address import default_uri
+from hjepa.search.records import StudyRecords, TrialRecord
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's use of SQLAlchemy 2.1
+]
+
+MAIN = "from hjepa.cli.search import main; main()"
+#: A run of a second or two: 100 digits, a model of 16 channels.
+TINY = {
+    "data.train_size": 100,
+    "model.size": None,
+    "model.width": 16,
+    "model.depth": 1,
+    "model.heads": 2,
+    "predictor.width": 16,
+    "predictor.depth": 1,
+    "predictor.heads": 2,
+    "hierarchy.levels": 1,
+    "optim.batch_size": 50,
+    "evaluation.interval": 1,
+    "evaluation.rung_train": 40,
+    "evaluation.rung_holdout": 40,
+    "runtime.device": "cpu",
+}
+STUDY: dict[str, Any] = {
+    "study": "tiny",
+    "base": TINY,
+    "budget": {"trials": 5, "epochs": 3},
+    "scheduler": {"grace": 0.3, "reduction": 2, "min_trials": 2},
+    "space": {"optim.lr": {"log_uniform": [1e-5, 1e-1]}, "ema.start": {"choice": [0.5, 0.996]}},
+}
+
+
+class Bench:
+    """Runs `hjepa-search run` in a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.directory = folder / "out"
+
+    def write(self, **keys: Any) -> None:
+        base = {**TINY, **keys.pop("base", {})}
+        (self.folder / "study.yaml").write_text(yaml12.dump({**STUDY, "base": base, **keys}))
+
+    def start(self, *flags: str, **environment: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", MAIN, "run", "study.yaml", "--output", "out", *flags]
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env={**os.environ, **environment},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def run(self, *flags: str, **environment: str) -> tuple[int, str, str]:
+        process = self.start(*flags, **environment)
+        out, err = process.communicate(timeout=240)
+        return process.returncode, out, err
+
+    def trials(self) -> list[TrialRecord]:
+        return StudyRecords.open(self.directory).trials()
+
+    def log(self) -> str:
+        return (self.directory / "driver.log").read_text()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    before = ray_processes()
+    yield Bench(tmp_path)
+    deadline = time.monotonic() + 20
+    while (left := ray_processes() - before) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert not left, "processes of Ray are left over"
+
+
+def ray_processes() -> set[str]:
+    """Processes of Ray on this machine, by id and name."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:  # it has just ended
+            continue
+        if line.startswith("ray::") or "/raylet/raylet" in line or "gcs_server" in line:
+            found.add(f"{folder.name} {line[:80]}")
+    return found
+
+
+def mirrored(directory: Path) -> dict[str, Any]:
+    client = MlflowClient(tracking_uri=default_uri(directory))
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    found = client.search_runs([experiment.experiment_id], "tags.`hjepa.kind` = 'trial'")
+    runs = {run.data.tags["hjepa.trial"]: run for run in found}
+    assert len(runs) == len(found)
+    return runs
+
+
+def test_a_small_study_from_the_command_to_the_report(bench: Bench) -> None:
+    bench.write()
+    code, out, err = bench.run()
+    assert code == 0, err + bench.log()
+    trials = bench.trials()
+    assert len(trials) == 5
+    assert trials[0].overrides == {}
+    assert {trial.state for trial in trials} == {"completed", "early_stopped"}, [t.reason for t in trials]
+    for trial in trials:
+        assert trial.state == "completed" or (trial.epoch or 9) < 3
+        assert trial.result["environment"]["threads"] == 1
+        assert trial.floor["probe.top1"] > 0
+        assert (trial.directory / "checkpoint.pt").is_file()
+    runs = mirrored(bench.directory)
+    assert {trial.id: (trial.state, trial.score) for trial in trials} == {
+        name: (run.data.tags["hjepa.state"], run.data.metrics["score"]) for name, run in runs.items()
+    }
+    assert "study        tiny" in err, "the plan is printed first"
+    assert "early_stopped" in err
+    assert "\x1b" not in err
+    assert "selected, unconfirmed" in out
+    assert "MLflow: hjepa-search ui out" in out
+
+    code, out, err = bench.run("--trials", "6")
+    assert code == 0, err
+    assert len(bench.trials()) == 6
+    assert [trial.result for trial in bench.trials()[:5]] == [trial.result for trial in trials]
+
+
+def test_a_stopped_study_says_how_to_go_on_and_does(bench: Bench) -> None:
+    bench.write(budget={"trials": 2, "epochs": 30}, base={"data.train_size": 400}, scheduler={"type": "none"})
+    process = bench.start()
+    wait_for(bench, lambda: any(trial.epoch for trial in bench.trials()))
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert time.monotonic() - began < 30
+    assert "stopped by SIGINT; go on with: " in err
+    assert "run study.yaml --output out" in err
+    interrupted = [trial for trial in bench.trials() if trial.state == "interrupted"]
+    assert interrupted
+    runs = mirrored(bench.directory)
+    assert all(runs[trial.id].info.status == "KILLED" for trial in interrupted)
+    reached = {trial.id: lines(trial) for trial in interrupted}
+
+    code, _, err = bench.run()
+    assert code == 0, err + bench.log()
+    assert [trial.state for trial in bench.trials()] == ["completed", "completed"]
+    for trial in bench.trials():
+        now = lines(trial)
+        assert [line["epoch"] for line in now if line["kind"] == "rung"] == list(range(1, 30))
+        assert now[: len(reached.get(trial.id, []))][:5] == reached.get(trial.id, [])[:5], "it was not begun again"
+    assert {run.info.status for run in mirrored(bench.directory).values()} == {"FINISHED"}
+
+
+def test_a_failing_trial_is_recorded_and_the_others_go_on(bench: Bench) -> None:
+    """A batch larger than the training set cannot train: only the trial's own process finds out."""
+    bench.write(budget={"trials": 3, "epochs": 1}, space={"optim.batch_size": {"choice": [50, 5000]}})
+    code, _, err = bench.run()
+    assert code == 0, err
+    originals = [trial for trial in bench.trials() if trial.state != "duplicate"]
+    ends = {trial.overrides.get("optim.batch_size", 50): trial for trial in originals}
+    assert ends[50].state == "completed"
+    assert ends[5000].state == "failed"
+    assert ends[5000].reason
+    assert "Traceback" in ends[5000].result["traceback"]
+    assert ends[5000].reason in err
+
+
+def test_a_tracking_server_that_is_down_is_made_up_for(bench: Bench) -> None:
+    bench.write(budget={"trials": 2, "epochs": 1})
+    down = {"MLFLOW_TRACKING_URI": "http://me:secret@127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    code, out, err = bench.run(**down)
+    assert code == 0, err
+    assert [trial.state for trial in bench.trials()] == ["completed"] * 2
+    assert "the files hold everything" in err
+    assert "secret" not in out + err + bench.log()
+    code, out, err = bench.run()
+    assert code == 0, err
+    assert set(mirrored(bench.directory)) == {trial.id for trial in bench.trials()}
+
+
+def test_the_hours_end_a_study_cleanly(bench: Bench) -> None:
+    bench.write(budget={"trials": 2, "epochs": 1, "hours": 1e-6})
+    code, _, err = bench.run()
+    assert code == 0, err
+    assert "the budget of 1e-06 hours is spent" in err
+    assert all(trial.state in ("pending", "interrupted") for trial in bench.trials())
+
+
+def lines(trial: TrialRecord) -> list[dict[str, Any]]:
+    path = trial.directory / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def wait_for(bench: Bench, done: Any) -> None:
+    deadline = time.monotonic() + 150
+    while not ((bench.directory / "study.yaml").is_file() and done()):
+        assert time.monotonic() < deadline, bench.log()
+        time.sleep(0.2)
