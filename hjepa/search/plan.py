@@ -127,7 +127,7 @@ def _trials(plan: Plan) -> str:
     if count < spec.budget.trials:
         text += f"; budget.trials {spec.budget.trials} is capped, as the space holds no more"
     if spec.budget.hours is not None:
-        text += f"; none starts after {spec.budget.hours:g} h"
+        text += f"; stops after {spec.budget.hours:g} h"
     return text
 
 

@@ -58,7 +58,9 @@ class Budget(Section):
     trials: Annotated[int, Field(ge=1)] = Field(
         ..., description="Configurations, the baseline among them; each runs once per seed."
     )
-    hours: Annotated[float, Field(gt=0)] | None = Field(None, description="Start no trial after this many hours.")
+    hours: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Stop after this many hours; running the study again goes on."
+    )
 
 
 class SamplerSpec(Section):

@@ -79,7 +79,7 @@ def test_the_plan_is_readable(make_study: MakeStudy) -> None:
     text = render(make_plan(study, Path("runs/t"), {"CPU": 8}))
     for fact in (
         "12 = 6 configurations (baseline first) x 2 seeds [0, 1]",
-        "none starts after 1.5 h",
+        "stops after 1.5 h",
         "asha at epochs 4, 12, 36",
         "40 a trial; cheap probe every 2",
         "2 at once on 8 CPU, 0 GPU (max_concurrent 2)",
