@@ -27,13 +27,13 @@ class TrainingProgress:
         self.task = self.bar.add_task("steps", total=None, facts="")
 
     def __enter__(self) -> "TrainingProgress":
-        self.bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.bar.stop()
+        if self.bar.live.is_started:
+            self.bar.stop()
 
     def begin(self, facts: dict[str, Any]) -> None:
         """Say on what, with what and how long the run trains."""
@@ -43,6 +43,7 @@ class TrainingProgress:
             f"{facts['epochs']} epochs of {facts['steps'] // max(1, facts['epochs']):,} steps",
             soft_wrap=True,
         )
+        self.bar.start()  # only now: a mistake in the settings shows no bar
         self.bar.update(self.task, total=facts["steps"], completed=facts["steps_done"])
 
     def step(self, done: int, total: int, metrics: dict[str, float]) -> None:
