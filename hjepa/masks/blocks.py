@@ -146,7 +146,9 @@ class MaskSampler:
                 f" (= {self.context_tokens})" if self.config.context_tokens is None else ""
             )
             if limit < 1:
-                raise ConfigError([f"masks: got targets that leave no context {where}; allowed smaller or fewer targets"])
+                raise ConfigError(
+                    [f"masks: got targets that leave no context {where}; allowed smaller or fewer targets"]
+                )
             raise ConfigError([f"masks.context_tokens: got {got}; allowed at most {limit} {where}"])
 
     def _most_context(self) -> int:

@@ -24,7 +24,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, kernel: str) -> Tensor:
     if kernel == "by_gradient":
         kernel = "eager" if torch.is_grad_enabled() else "flash"
     if kernel == "eager":
-        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+        scores: Tensor = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
         return scores.softmax(-1) @ value
     with sdpa_kernel([BACKENDS[kernel]]):
         return F.scaled_dot_product_attention(query, key, value)
@@ -55,7 +55,7 @@ def _runs(kernel: str, device: torch.device, dtype: torch.dtype, head_dim: int) 
     probe = torch.zeros(1, 1, 8, head_dim, device=device, dtype=dtype, requires_grad=True)
     try:
         with torch.enable_grad():
-            attend(probe, probe, probe, kernel).sum().backward()
+            torch.autograd.grad(attend(probe, probe, probe, kernel).sum(), probe)
     except RuntimeError:  # torch: "No available kernel" or "No viable backend"
         return False
     return True

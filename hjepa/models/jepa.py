@@ -2,13 +2,13 @@
 
 import copy
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hjepa.config import HierarchyConfig, ModelConfig, PredictorConfig
+from hjepa.models.blocks import Attention
 from hjepa.models.encoder import Encoder, normalise
 from hjepa.models.predictor import Predictor
 from hjepa.runtime.streams import initialise
@@ -106,17 +106,17 @@ class HJEPA(nn.Module):
     @torch.no_grad()
     def update_target(self, momentum: float) -> None:
         """target <- momentum * target + (1 - momentum) * student; parameters only, once per step."""
-        theirs = list(self.target_encoder.parameters())
-        ours = list(self.encoder.parameters())
+        theirs: list[Tensor] = list(self.target_encoder.parameters())
+        ours: list[Tensor] = list(self.encoder.parameters())
         torch._foreach_mul_(theirs, momentum)
         torch._foreach_add_(theirs, ours, alpha=1.0 - momentum)
 
     def set_kernel(self, kernel: str) -> None:
         """Use this attention kernel in every block of encoder, target encoder and predictors."""
         for part in self.modules():
-            if hasattr(part, "kernel"):
+            if isinstance(part, Attention):
                 part.kernel = kernel
 
-    def trainable(self) -> dict[str, Any]:
+    def trainable(self) -> dict[str, nn.Parameter]:
         """Named parameters that the optimiser sees."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}

@@ -19,6 +19,7 @@ class Predictor(nn.Module):
     def __init__(self, config: PredictorConfig, encoder_width: int, grid: int, cells: list[int]) -> None:
         super().__init__()
         width = config.width
+        self.context_positions: Tensor
         self.embed = nn.Linear(encoder_width, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         self.level_embedding = nn.Parameter(torch.zeros(len(cells), width)) if len(cells) > 1 else None

@@ -204,6 +204,4 @@ class Loop:
         if run.workers.first and self.metrics is not None:
             self.at.metrics_bytes = self.metrics.size()
             now = Progressed(**{**self.at.__dict__, "seconds": self.seconds()})
-            checkpoint.save(
-                self.checkpoint_path, run.config, run.model.state_dict(), run.optimiser.state_dict(), now
-            )
+            checkpoint.save(self.checkpoint_path, run.config, run.model.state_dict(), run.optimiser.state_dict(), now)

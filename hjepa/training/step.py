@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hjepa.config import OptimConfig
-from hjepa.data import Views
+from hjepa.data import ViewParameters, Views
 from hjepa.masks import Masks, MaskSampler, level_targets
 from hjepa.models import HJEPA, Level, draw_keep
 from hjepa.objectives import JepaObjective, explained
@@ -20,7 +20,7 @@ from hjepa.training.workers import Workers, quiet
 class Draws:
     """Every random draw of a step, for the whole batch over all workers."""
 
-    views: object
+    views: ViewParameters
     masks: Masks
     valid: list[Tensor | None]
     counts: list[float]
@@ -103,7 +103,7 @@ class TrainStep:
                     [level.prediction for level in levels], [level.target for level in levels], valid, draws.counts
                 )
                 # DDP averages over workers; the parts' losses are to be added.
-                (terms.total * self.workers.world).backward()
+                (terms.total * self.workers.world).backward()  # type: ignore[no-untyped-call]
             for name, value in terms.named.items():
                 named[name] = named[name] + value if name in named else value
         if diagnose:

@@ -1,5 +1,7 @@
 """`train`: a Config and a directory -> a result."""
 
+import resource
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +126,5 @@ def peak_memory(run: Run) -> int:
     on_device = run.device.peak_bytes()
     if on_device is not None:
         return on_device
-    import resource
-    import sys
-
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -27,7 +27,8 @@ def test_context_and_targets_are_disjoint_and_of_fixed_size(strategy: str, grid:
             context = set(masks.context[row].tolist())
             assert len(context) == sampler.context_tokens
             assert not context & set(masks.targets[row].flatten().tolist())
-        assert 0 <= int(masks.context.min()) and int(masks.targets.max()) < grid * grid
+        assert int(masks.context.min()) >= 0
+        assert int(masks.targets.max()) < grid * grid
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -29,5 +29,7 @@ def test_rule_counts_children(rule: str, share: int) -> None:
 def test_all_is_refused_on_a_small_grid() -> None:
     sampler = MaskSampler(MasksConfig(), 8)
     refuse_empty_levels(HierarchyConfig(levels=3), sampler)
-    with pytest.raises(ConfigError, match="hierarchy.child_rule: got all; allowed a rule that leaves a target at level 2"):
+    with pytest.raises(
+        ConfigError, match=r"hierarchy.child_rule: got all; allowed a rule that leaves a target at level 2"
+    ):
         refuse_empty_levels(HierarchyConfig(levels=3, child_rule="all"), sampler)

@@ -7,16 +7,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hjepa.config import HierarchyConfig, ModelConfig, PredictorConfig
+from hjepa.config import HierarchyConfig, MasksConfig, ModelConfig, PredictorConfig
 from hjepa.masks import MaskSampler
-from hjepa.config import MasksConfig
 from hjepa.models import HJEPA
 
 MODEL = ModelConfig.model_validate({"size": None, "width": 32, "depth": 2, "heads": 2})
 
 
 def make(levels: int = 3, seed: int = 0, **fields: Any) -> HJEPA:
-    predictor = PredictorConfig.model_validate({"width": 16, "depth": 2, "heads": 2, "blocks": fields.pop("blocks", "independent")})
+    predictor = PredictorConfig.model_validate(
+        {"width": 16, "depth": 2, "heads": 2, "blocks": fields.pop("blocks", "independent")}
+    )
     hierarchy = HierarchyConfig.model_validate({"levels": levels, **fields})
     return HJEPA(MODEL, predictor, hierarchy, grid=8, normalise_targets=True, seed=seed)
 

@@ -20,7 +20,7 @@ def levels() -> tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor 
 @pytest.mark.parametrize(
     ("kind", "function"),
     [
-        ("smooth_l1", lambda p, t: F.smooth_l1_loss(p, t)),
+        ("smooth_l1", F.smooth_l1_loss),
         ("mse", F.mse_loss),
         ("l1", F.l1_loss),
         ("cosine", lambda p, t: (1 - F.cosine_similarity(p, t, dim=-1)).mean()),

@@ -140,7 +140,7 @@ def test_unreadable_checkpoint_is_one_line(tmp_path: Path) -> None:
 
 
 def test_batch_larger_than_the_data_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="optim.batch_size: got 512; allowed at most 200"):
+    with pytest.raises(ConfigError, match=r"optim\.batch_size: got 512; allowed at most 200"):
         train(config("optim.batch_size=512"), tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
