@@ -1,0 +1,54 @@
+"""A trial of two workers reports to Tune like any other, is stopped early, and gives its resources to the next."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hjepa.overrides import yaml12
+from hjepa.search.records import StudyRecords
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+STUDY: dict[str, Any] = {
+    "study": "nested",
+    "base": {
+        "data.train_size": 100,
+        "model.size": None,
+        "model.width": 16,
+        "model.depth": 1,
+        "model.heads": 2,
+        "predictor.width": 16,
+        "predictor.depth": 1,
+        "predictor.heads": 2,
+        "hierarchy.levels": 1,
+        "optim.batch_size": 50,
+        "evaluation.interval": 1,
+        "runtime.device": "cpu",
+    },
+    "budget": {"trials": 3, "epochs": 4},
+    # At its first rung the third trial meets the other two.
+    "scheduler": {"grace": 0.25, "reduction": 4, "min_trials": 2},
+    "space": {"optim.lr": {"log_uniform": [1e-5, 1e-1]}},
+    "resources": {"workers": 2, "cpus": 1},
+}
+MAIN = "from hjepa.cli.search import main; main()"
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two workers need two cores")
+def test_trials_of_two_workers_run_one_after_another(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(yaml12.dump(STUDY))
+    command = [sys.executable, "-c", MAIN, "run", "study.yaml", "--output", "out"]
+    done = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True, timeout=290)
+    log = (tmp_path / "out" / "driver.log").read_text()
+    assert done.returncode == 0, done.stderr + log
+    assert "2 workers of 1 CPU" in done.stderr
+    trials = StudyRecords.open(tmp_path / "out").trials()
+    assert len(trials) == 3
+    assert {trial.state for trial in trials} <= {"completed", "early_stopped"}, [trial.reason for trial in trials]
+    assert "completed" in {trial.state for trial in trials}
+    assert all(trial.result["environment"]["workers"] == 2 for trial in trials)
+    assert all(trial.score is not None for trial in trials)
