@@ -48,6 +48,7 @@ def linear_probe(train: Labelled, scored: Labelled, num_classes: int) -> ProbeSc
         right.append(hits.sum(1))
         loss.append(losses.sum(1))
     chosen = _best(torch.stack(right), torch.stack(loss))
+    del path  # as large as the features twice over
     fitted = Regressions(features[None], labels[None], num_classes).fit(chosen)
     top1 = _accuracy(fitted.logits(torch.from_numpy(scored[0])), scored[1])
     return ProbeScore(float(top1), float(chosen), 0.0, fitted.converged)

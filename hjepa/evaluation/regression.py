@@ -45,7 +45,7 @@ class Regressions:
 
     def __init__(self, features: Tensor, labels: Tensor, num_classes: int, rows: Tensor | None = None) -> None:
         """Features [P, n, F], labels int64 [P, n]; rows: bool [P, n], the rows that count (all when None)."""
-        x = features.double()
+        x = features.to(torch.float64, copy=True)
         counted = (torch.ones_like(labels) if rows is None else rows).double().unsqueeze(-1)
         self.classes = num_classes
         self.share = counted / counted.sum(1, keepdim=True)
@@ -53,11 +53,11 @@ class Regressions:
         self.one_hot = nn.functional.one_hot(labels, num_classes).double()
         with _few_threads(x.numel()):
             self.mean = (self.share * x).sum(1, keepdim=True)
-            x = (x - self.mean) * counted
+            x.sub_(self.mean).mul_(counted)
             spread = (self.share * x.square()).sum(1, keepdim=True).sqrt()
             # A feature that varies by rounding alone is constant, whatever its size.
             self.scale = torch.where(spread > 1e-7 * self.mean.abs(), spread, torch.inf)
-            self.rotated, self.basis, variance = _eigenbasis(x / self.scale, self.count)
+            self.rotated, self.basis, variance = _eigenbasis(x.div_(self.scale), self.count)
         self.curvature = variance / num_classes
         self.start = torch.zeros(len(x), self.rotated.shape[-1] + 1, num_classes, dtype=torch.float64)
 
