@@ -11,9 +11,6 @@ from hjepa.search.schema import Resources, SchedulerSpec
 from hjepa.search.space import Dimension
 from hjepa.search.study import Study
 
-#: CPUs of the Tune function that watches over a trial of several workers.
-DRIVER_CPUS = 0.01
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -54,9 +51,8 @@ def gpu_share(resources: Resources, base: Config, cluster: Mapping[str, float]) 
 
 
 def per_trial(resources: Resources, gpus: float) -> dict[str, float]:
-    """All that one trial takes, over its workers and, with several, the function that watches them."""
-    driver = DRIVER_CPUS if resources.workers > 1 else 0.0
-    need = {"CPU": resources.workers * resources.cpus + driver}
+    """All that one trial takes, over its workers."""
+    need: dict[str, float] = {"CPU": resources.workers * resources.cpus}
     return need | ({"GPU": resources.workers * gpus} if gpus else {})
 
 

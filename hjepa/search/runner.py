@@ -12,7 +12,7 @@ from hjepa.search.adapters import Follower, Proposals, Verdicts, name_of
 from hjepa.search.conductor import Conductor
 from hjepa.search.interruption import Interruption, StopStudy
 from hjepa.search.live import LiveTable
-from hjepa.search.plan import DRIVER_CPUS, Plan
+from hjepa.search.plan import Plan
 from hjepa.search.quiet import diverted
 from hjepa.search.records import StudyRecords
 from hjepa.search.sampler import StudySampler
@@ -20,6 +20,10 @@ from hjepa.search.session import ray_session, storage
 from hjepa.search.tracking import Mirror
 from hjepa.search.trainable import run_order
 from hjepa.training import check
+
+#: What the function that watches over a trial's workers takes: Ray refuses nothing at all, and any share of
+#: a CPU would keep the workers from having all of them. A byte of memory.
+WATCHING = {"memory": 1.0}
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def _tune(plan: Plan, conductor: Conductor, interruption: Interruption, address:
     """Execute trials until the Conductor has no more. Raises StopStudy."""
     resources = plan.study.spec.resources
     nested = resources.workers > 1
-    share = {"CPU": DRIVER_CPUS} if nested else {"CPU": float(resources.cpus), "GPU": plan.gpus}
+    share = WATCHING if nested else {"CPU": float(resources.cpus), "GPU": plan.gpus}
     place = Path(storage(conductor.records.directory))
     shutil.rmtree(place, ignore_errors=True)  # Tune's own files; a study never goes on from them
     with ray_session(address, dashboard=nested):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -59,10 +60,18 @@ def _start(address: str | None, dashboard: bool) -> None:
                 runtime_env={"env_vars": variables},
             )
         else:
+            _knock(address)
             ray.init(address=address, runtime_env={"env_vars": variables})
-    except (ConnectionError, ray.exceptions.RayError, ValueError) as error:
+    except (OSError, ray.exceptions.RayError, ValueError) as error:
         where = "a local Ray" if address is None else f"the Ray cluster at {address}"
         raise ConfigError([f"--address: {where} does not answer: {str(error).strip().splitlines()[0]}"]) from error
+
+
+def _knock(address: str) -> None:
+    """Raise OSError at once where nobody listens at host:port; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.rpartition("/")[2], int(port)), timeout=10).close()
 
 
 def _restore(before: Mapping[str, str | None]) -> None:

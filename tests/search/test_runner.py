@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,8 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.directory = folder / "out"
+        #: What every process that descends from this test's has in its environment.
+        self.mark = f"HJEPA_TEST_{uuid.uuid4().hex}"
 
     def write(self, **keys: Any) -> None:
         base = {**TINY, **keys.pop("base", {})}
@@ -66,7 +69,7 @@ class Bench:
         return subprocess.Popen(
             command,
             cwd=self.folder,
-            env={**os.environ, **environment},
+            env={**os.environ, self.mark: "1", **environment},
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -77,6 +80,24 @@ class Bench:
         out, err = process.communicate(timeout=240)
         return process.returncode, out, err
 
+    def processes(self) -> list[str]:
+        """Processes that a run of this test has started and that still live, with the first words of their command."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if self.mark.encode() in (folder / "environ").read_bytes():
+                    words = (folder / "cmdline").read_bytes().split(b"\0")[:3]
+                    found.append(f"{folder.name} {b' '.join(words).decode(errors='replace')}")
+            except OSError:  # it has just ended, or is somebody else's
+                continue
+        return found
+
+    def assert_nothing_left(self, patience: float = 20) -> None:
+        deadline = time.monotonic() + patience
+        while (left := self.processes()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert not left
+
     def trials(self) -> list[TrialRecord]:
         return StudyRecords.open(self.directory).trials()
 
@@ -86,25 +107,9 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    before = ray_processes()
-    yield Bench(tmp_path)
-    deadline = time.monotonic() + 20
-    while (left := ray_processes() - before) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert not left, "processes of Ray are left over"
-
-
-def ray_processes() -> set[str]:
-    """Processes of Ray on this machine, by id and name."""
-    found = set()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:  # it has just ended
-            continue
-        if line.startswith("ray::") or "/raylet/raylet" in line or "gcs_server" in line:
-            found.add(f"{folder.name} {line[:80]}")
-    return found
+    bench = Bench(tmp_path)
+    yield bench
+    bench.assert_nothing_left()
 
 
 def mirrored(directory: Path) -> dict[str, Any]:
@@ -146,7 +151,7 @@ def test_a_small_study_from_the_command_to_the_report(bench: Bench) -> None:
     assert [trial.result for trial in bench.trials()[:5]] == [trial.result for trial in trials]
 
 
-def test_a_stopped_study_says_how_to_go_on_and_does(bench: Bench) -> None:
+def test_a_study_that_is_stopped_or_killed_goes_on(bench: Bench) -> None:
     bench.write(budget={"trials": 2, "epochs": 30}, base={"data.train_size": 400}, scheduler={"type": "none"})
     process = bench.start()
     wait_for(bench, lambda: any(trial.epoch for trial in bench.trials()))
@@ -161,7 +166,16 @@ def test_a_stopped_study_says_how_to_go_on_and_does(bench: Bench) -> None:
     assert interrupted
     runs = mirrored(bench.directory)
     assert all(runs[trial.id].info.status == "KILLED" for trial in interrupted)
-    reached = {trial.id: lines(trial) for trial in interrupted}
+    reached = {trial.id: trial.epoch or 0 for trial in interrupted}
+    bench.assert_nothing_left()
+
+    process = bench.start()
+    wait_for(bench, lambda: any((trial.epoch or 0) > reached.get(trial.id, 0) for trial in bench.trials()))
+    assert any("raylet" in words for words in bench.processes())
+    process.kill()
+    process.communicate()
+    bench.assert_nothing_left(patience=90)  # Ray's agents look for a dead Ray for up to a minute
+    first = {trial.id: lines(trial)[:5] for trial in bench.trials()}
 
     code, _, err = bench.run()
     assert code == 0, err + bench.log()
@@ -169,7 +183,7 @@ def test_a_stopped_study_says_how_to_go_on_and_does(bench: Bench) -> None:
     for trial in bench.trials():
         now = lines(trial)
         assert [line["epoch"] for line in now if line["kind"] == "rung"] == list(range(1, 30))
-        assert now[: len(reached.get(trial.id, []))][:5] == reached.get(trial.id, [])[:5], "it was not begun again"
+        assert now[: len(first[trial.id])] == first[trial.id], "it was not begun again"
     assert {run.info.status for run in mirrored(bench.directory).values()} == {"FINISHED"}
 
 
