@@ -37,7 +37,8 @@ def run(
     plan = make_plan(study, directory, local_resources() if address is None else cluster_resources(address))
     typer.echo(render(plan), err=True)
     ending = run_study(plan, address=address, tracking_uri=tracking_uri)
-    sys.stdout.write(report(StudyRecords.open(directory), "table"))
+    records = StudyRecords.open(directory)
+    sys.stdout.write(report(records, "table"))
     typer.echo(_place(directory, ending.tracking))
     for line in (ending.exhausted, ending.untracked):
         if line is not None:
@@ -48,6 +49,9 @@ def run(
         typer.echo(f"{ending.stopped}; go on with: {_again()}", err=True)
     if ending.by_signal:
         raise typer.Exit(130)
+    if ending.stopped is None and all(trial.score is None for trial in records.trials()):
+        typer.echo(f"no trial has a score; the reasons are in the report, the details in {directory}", err=True)
+        raise typer.Exit(1)
 
 
 def _again() -> str:

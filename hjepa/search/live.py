@@ -49,9 +49,12 @@ class LiveTable:
         self._rows: dict[str, _Row] = {}
         self._began = time.monotonic()
         self._live = Live(
-            get_renderable=self.render, console=self._console, refresh_per_second=2, redirect_stdout=False
+            get_renderable=self.render,
+            console=self._console,
+            refresh_per_second=2,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
-        self._live._redirect_stderr = False
 
     def __enter__(self) -> "LiveTable":
         if self._console.is_terminal:

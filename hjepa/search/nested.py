@@ -38,19 +38,28 @@ class ToQueue(UserCallback):
 
 
 class TrainReporter:
-    """Hands scores to Ray Train; every worker calls it at the same time."""
+    """Hands scores to Ray Train; every worker calls it at the same time.
+
+    Rank 0 then waits for the verdict, and so do the others, for rank 0: a trial that is stopped does
+    nothing more, and its record is as its last report left it.
+    """
+
+    def __init__(self, verdicts: Queue) -> None:
+        self.verdicts = verdicts
 
     def report(self, metrics: dict[str, Any], checkpoint: Path | None) -> bool:
         """Report and go on; Tune stops a nested trial by ending its processes."""
         ray.train.report(metrics)
+        if ray.train.get_context().get_world_rank() == 0:
+            self.verdicts.get()
         return True
 
 
 def run_nested(order: Order) -> None:
     """Run one trial on several workers and pass its reports to Tune. Raises what the workers raised."""
     os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = POLL_SECONDS
-    queue = Queue(1, actor_options={"num_cpus": 0})
-    trainer = _trainer(order, queue)
+    reports, verdicts = (Queue(1, actor_options={"num_cpus": 0}) for _ in range(2))
+    trainer = _trainer(order, reports, verdicts)
     errors: list[Exception] = []
 
     def fit() -> None:
@@ -64,20 +73,21 @@ def run_nested(order: Order) -> None:
     while True:
         alive = thread.is_alive()  # before the look into the queue, so that nothing put at the end is missed
         try:
-            tune.report(queue.get(timeout=0.25))
+            tune.report(reports.get(timeout=0.25))  # raises SystemExit when the trial is to stop
         except Empty:
             if not alive:
                 break
-    queue.shutdown()
+        else:
+            verdicts.put(True)
     if errors:
         raise errors[0]
 
 
-def _trainer(order: Order, queue: Queue) -> TorchTrainer:
+def _trainer(order: Order, reports: Queue, verdicts: Queue) -> TorchTrainer:
     per_worker: dict[str, float] = {"CPU": order.cpus} | ({"GPU": order.gpus} if order.gpus else {})
     return TorchTrainer(
         _worker,
-        train_loop_config=order.pack(),
+        train_loop_config={**order.pack(), "verdicts": verdicts},
         torch_config=TorchConfig(backend="nccl" if order.gpus else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=order.workers,
@@ -88,7 +98,7 @@ def _trainer(order: Order, queue: Queue) -> TorchTrainer:
         run_config=RunConfig(
             name=order.id,
             storage_path=str(Path(order.study) / "ray" / "train"),
-            callbacks=[ToQueue(queue)],  # type: ignore[list-item]  # Ray's annotations are those of Train V1
+            callbacks=[ToQueue(reports)],  # type: ignore[list-item]  # Ray's annotations are those of Train V1
             failure_config=FailureConfig(max_failures=0, controller_failure_limit=CONTROLLER_RETRIES),  # type: ignore[call-arg]
         ),
     )
@@ -99,4 +109,4 @@ def _worker(packed: dict[str, Any]) -> None:
     order = Order.unpack(packed)
     if order.gpus:
         torch.cuda.set_device(get_device())
-    train(order.parsed(), Path(order.directory), reporter=TrainReporter(), resume=True)
+    train(order.parsed(), Path(order.directory), reporter=TrainReporter(packed["verdicts"]), resume=True)

@@ -12,7 +12,7 @@ from hjepa.search.adapters import Follower, Proposals, Verdicts, name_of
 from hjepa.search.conductor import Conductor
 from hjepa.search.interruption import Interruption, StopStudy
 from hjepa.search.live import LiveTable
-from hjepa.search.plan import Plan
+from hjepa.search.plan import Plan, make_plan
 from hjepa.search.quiet import diverted
 from hjepa.search.records import StudyRecords
 from hjepa.search.sampler import StudySampler
@@ -81,35 +81,40 @@ def _fingerprint(config: Config) -> str:
 
 def _tune(plan: Plan, conductor: Conductor, interruption: Interruption, address: str | None, live: LiveTable) -> None:
     """Execute trials until the Conductor has no more. Raises StopStudy."""
-    resources = plan.study.spec.resources
-    nested = resources.workers > 1
-    share = WATCHING if nested else {"CPU": float(resources.cpus), "GPU": plan.gpus}
+    nested = plan.study.spec.resources.workers > 1
     place = Path(storage(conductor.records.directory))
     shutil.rmtree(place, ignore_errors=True)  # Tune's own files; a study never goes on from them
-    with ray_session(address, dashboard=nested):
+    with ray_session(address, dashboard=nested) as resources:
         interruption.arm()
         interruption.check()
-        tuner = tune.Tuner(
-            tune.with_resources(run_order, {name: amount for name, amount in share.items() if amount}),
-            tune_config=tune.TuneConfig(
-                search_alg=Proposals(conductor, plan.gpus),
-                scheduler=Verdicts(conductor),
-                num_samples=-1,
-                max_concurrent_trials=plan.concurrent,
-                reuse_actors=not nested,  # a stopped nested trial ends with its processes
-                trial_name_creator=name_of,
-                trial_dirname_creator=name_of,
-            ),
-            run_config=tune.RunConfig(
-                name="tune",
-                storage_path=str(place),
-                callbacks=[Follower(conductor, interruption)],
-                failure_config=tune.FailureConfig(max_failures=0),
-                verbose=0,
-            ),
-        )
+        tuner = _tuner(make_plan(plan.study, plan.directory, resources), conductor, interruption, place)
         try:
             tuner.fit()
         except StopStudy as stop:
             live.say(f"{stop}: ending the trials")
             raise
+
+
+def _tuner(plan: Plan, conductor: Conductor, interruption: Interruption, place: Path) -> tune.Tuner:
+    resources = plan.study.spec.resources
+    nested = resources.workers > 1
+    share = WATCHING if nested else {"CPU": float(resources.cpus), "GPU": plan.gpus}
+    return tune.Tuner(
+        tune.with_resources(run_order, {name: amount for name, amount in share.items() if amount}),
+        tune_config=tune.TuneConfig(
+            search_alg=Proposals(conductor, plan.gpus),
+            scheduler=Verdicts(conductor),
+            num_samples=-1,
+            max_concurrent_trials=plan.concurrent,
+            reuse_actors=not nested,  # a stopped nested trial ends with its processes
+            trial_name_creator=name_of,
+            trial_dirname_creator=name_of,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(place),
+            callbacks=[Follower(conductor, interruption)],
+            failure_config=tune.FailureConfig(max_failures=0),
+            verbose=0,
+        ),
+    )
