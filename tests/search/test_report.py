@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,7 +26,7 @@ class _Strict(BaseModel):
 class _Objective(_Strict):
     metric: str
     mode: str
-    at: int
+    at: Literal["final_budget"]
 
 
 class _Row(_Strict):
@@ -82,7 +83,7 @@ def test_json_keeps_the_contract(records: StudyRecords) -> None:
     text = report(records, "json")
     assert "NaN" not in text
     parsed = _Report.model_validate(json.loads(text))
-    assert (parsed.study, parsed.objective[0].metric, parsed.objective[0].at) == ("t", "probe.top1", 4)
+    assert (parsed.study, parsed.objective[0].metric, parsed.objective[0].at) == ("t", "probe.top1", "final_budget")
     assert parsed.floor == pytest.approx(0.2)
     assert set(json.loads(text)) == set(_Report.model_fields)
     assert all(list(row) == list(_Row.model_fields) for row in json.loads(text)["trials"])
