@@ -50,17 +50,23 @@ def cluster_resources(address: str) -> dict[str, float]:
 
 def _start(address: str | None, dashboard: bool) -> None:
     variables = {**passed_on(), **SETTINGS}
+    port = _free_port()
     try:
         if address is None:
+            if dashboard:  # else what cleans up after stopped trials fails beside a second Ray on this machine
+                variables["RAY_API_SERVER_ADDRESS"] = f"http://127.0.0.1:{port}"
             cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
             ray.init(
                 address="local",  # never joins a cluster that happens to run on this machine
                 num_cpus=cores,
                 include_dashboard=dashboard,
+                dashboard_port=port,
                 runtime_env={"env_vars": variables},
             )
         else:
             _knock(address)
+            if _port_of(address) is not None:
+                variables["RAY_ADDRESS"] = address
             ray.init(address=address, runtime_env={"env_vars": variables})
     except (OSError, ray.exceptions.RayError, ValueError) as error:
         where = "a local Ray" if address is None else f"the Ray cluster at {address}"
@@ -69,9 +75,21 @@ def _start(address: str | None, dashboard: bool) -> None:
 
 def _knock(address: str) -> None:
     """Raise OSError at once where nobody listens at host:port; Ray itself would try for minutes."""
+    port = _port_of(address)
+    if port is not None:
+        socket.create_connection((address.rpartition(":")[0].rpartition("/")[2], port), timeout=10).close()
+
+
+def _port_of(address: str) -> int | None:
+    """The port of host:port; None for a name such as auto."""
     host, _, port = address.rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host.rpartition("/")[2], int(port)), timeout=10).close()
+    return int(port) if host and port.isdigit() else None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _restore(before: Mapping[str, str | None]) -> None:
