@@ -21,6 +21,7 @@ from hjepa.search.records import StudyRecords, TrialRecord
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.slow,
+    pytest.mark.timeout(900),
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's use of SQLAlchemy 2.1
 ]
 
@@ -77,7 +78,7 @@ class Bench:
 
     def run(self, *flags: str, **environment: str) -> tuple[int, str, str]:
         process = self.start(*flags, **environment)
-        out, err = process.communicate(timeout=240)
+        out, err = process.communicate(timeout=800)
         return process.returncode, out, err
 
     def processes(self) -> list[str]:
