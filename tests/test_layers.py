@@ -25,7 +25,7 @@ LAYERS = [
 PURE = ["study", "schema", "space", "space_file", "plan", "records", "trial_record", "same_study", "files"]
 PURE += ["analysis", "report", "export"]
 #: Light modules below it that it may use.
-FREE = ("hjepa.config", "hjepa.overrides", "hjepa.runtime.environment")
+FREE = ("hjepa.config", "hjepa.overrides", "hjepa.runtime.environment", "hjepa.runtime.files")
 #: Library -> the only modules that may import it.
 FENCES = {
     "optuna": {"sampler"},

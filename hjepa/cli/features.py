@@ -10,7 +10,7 @@ from rich.table import Table
 
 from hjepa.config import SET
 from hjepa.overrides import Knob, knobs, shown
-from hjepa.search.files import to_json
+from hjepa.runtime.files import to_json
 
 
 def rows() -> list[dict[str, Any]]:

@@ -16,10 +16,10 @@ from hjepa.cli.run import run
 from hjepa.cli.ui import ui
 from hjepa.config import Config
 from hjepa.overrides import ConfigError, load_config, yaml12
+from hjepa.runtime.files import to_json
 from hjepa.search import report as reports
 from hjepa.search.export import export as write_export
 from hjepa.search.export import select
-from hjepa.search.files import to_json
 from hjepa.search.records import StudyRecords
 from hjepa.search.schema import StudySpec
 from hjepa.search.study import Study

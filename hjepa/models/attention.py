@@ -24,8 +24,11 @@ def attend(query: Tensor, key: Tensor, value: Tensor, kernel: str) -> Tensor:
     if kernel == "by_gradient":
         kernel = "eager" if torch.is_grad_enabled() else "flash"
     if kernel == "eager":
-        scores: Tensor = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
-        return scores.softmax(-1) @ value
+        # One batched product with the scale inside: a pass over the queries less than `(q * s) @ k'`.
+        flat, width = query.flatten(0, 1), query.shape[-1]
+        scores = torch.baddbmm(flat.new_empty(()), flat, key.flatten(0, 1).transpose(1, 2), beta=0, alpha=width**-0.5)
+        mixed: Tensor = torch.bmm(scores.softmax(-1), value.flatten(0, 1)).view(query.shape)
+        return mixed
     with sdpa_kernel([BACKENDS[kernel]]):
         return F.scaled_dot_product_attention(query, key, value)
 
@@ -33,13 +36,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor, kernel: str) -> Tensor:
 def resolve_kernel(name: str, device: torch.device, dtype: torch.dtype, head_dim: int) -> str:
     """The kernel that `name` means on this device.
 
-    auto follows measurement (`benchmarks/attention.py`): on a CPU the explicit softmax wins where
-    gradients flow and flash elsewhere; on CUDA flash in bf16 and efficient in fp32; else math.
+    auto follows measurement (`benchmarks/attention.py`): on a CPU the explicit softmax wins in
+    bf16, and in fp32 where gradients flow, flash elsewhere; on CUDA flash in bf16 and efficient in fp32; else math.
     Raises ConfigError when the kernel named cannot run here; it never falls back.
     """
     if name == "auto":
         if device.type == "cpu":
-            return "by_gradient"
+            return "eager" if dtype == torch.bfloat16 else "by_gradient"
         if device.type == "cuda":
             return "flash" if dtype == torch.bfloat16 else "efficient"
         return "math"

@@ -17,13 +17,16 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """[B, N, D] -> [B, N, D]."""
+    def forward(self, tokens: Tensor, last: int | None = None) -> Tensor:
+        """[B, N, D] -> [B, N, D], or the `last` outputs only, [B, last, D]."""
         batch, count, width = tokens.shape
         qkv = self.qkv(tokens).view(batch, count, 3, self.heads, width // self.heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        # One copy here for all three; the products would else make one each.
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).contiguous()
+        if last is not None:
+            query = query[:, :, -last:]
         mixed = attend(query, key, value, self.kernel)
-        out: Tensor = self.proj(mixed.transpose(1, 2).reshape(batch, count, width))
+        out: Tensor = self.proj(mixed.transpose(1, 2).reshape(batch, -1, width))
         return out
 
 
@@ -47,9 +50,14 @@ class Block(nn.Module):
             self.scale1 = nn.Parameter(torch.full((width,), layer_scale))
             self.scale2 = nn.Parameter(torch.full((width,), layer_scale))
 
-    def forward(self, tokens: Tensor, keep: Tensor | None = None) -> Tensor:
-        """[B, N, D] -> [B, N, D]. keep: [2, B] factors of the residual branches (stochastic depth)."""
-        branch = self.attention(self.norm1(tokens))
+    def forward(self, tokens: Tensor, keep: Tensor | None = None, last: int | None = None) -> Tensor:
+        """[B, N, D] -> [B, N, D], or the `last` outputs only.
+
+        keep: [2, B] factors of the residual branches (stochastic depth).
+        """
+        branch = self.attention(self.norm1(tokens), last)
+        if last is not None:
+            tokens = tokens[:, -last:]
         tokens = tokens + _scaled(branch, self.scale1, None if keep is None else keep[0])
         branch = self.fc2(F.gelu(self.fc1(self.norm2(tokens))))
         return tokens + _scaled(branch, self.scale2, None if keep is None else keep[1])

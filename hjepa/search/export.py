@@ -6,8 +6,8 @@ from typing import Any
 
 from hjepa.config import Config
 from hjepa.overrides import ConfigError, Layer, differences, identity, knobs, resolve, to_yaml
+from hjepa.runtime.files import write_text
 from hjepa.search.analysis import winner
-from hjepa.search.files import write_text
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.study import Study
 

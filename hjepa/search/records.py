@@ -9,7 +9,8 @@ from typing import IO, Any
 
 from hjepa.overrides import ConfigError, yaml12
 from hjepa.runtime.environment import environment
-from hjepa.search.files import read_json, write_json, write_text
+from hjepa.runtime.files import write_json, write_text
+from hjepa.search.files import read_json
 from hjepa.search.same_study import differences
 from hjepa.search.study import Study
 from hjepa.search.trial_record import FINAL, OPEN, SCORELESS, TRIAL_KEYS, TrialRecord, copied, progress, read_trial

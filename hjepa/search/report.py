@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from hjepa.overrides import shown
+from hjepa.runtime.files import to_json
 from hjepa.search.analysis import Standing, counts, floors, standings, winner
-from hjepa.search.files import to_json
 from hjepa.search.records import SCHEMA_VERSION, StudyRecords, TrialRecord
 
 Format = Literal["table", "json", "csv", "markdown"]

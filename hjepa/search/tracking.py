@@ -23,8 +23,9 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from hjepa.overrides import ConfigError, flatten, knobs, live, load_config, values_of
+from hjepa.runtime.files import write_json
 from hjepa.search.address import default_uri, masked, without_credentials
-from hjepa.search.files import read_json, write_json
+from hjepa.search.files import read_json
 from hjepa.search.records import StudyRecords, TrialRecord
 
 #: Trials whose checkpoint is logged too, the best ones.

@@ -12,7 +12,7 @@ import torch
 
 from hjepa.config import Config
 from hjepa.overrides import ConfigError
-from hjepa.training.files import write_atomic
+from hjepa.runtime.files import write_bytes
 
 FORMAT = 1
 
@@ -48,7 +48,7 @@ def save(path: Path, config: Config, weights: dict[str, Any], optimiser: dict[st
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    write_atomic(path, buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
 
 
 def load(path: Path) -> tuple[Config, dict[str, Any], dict[str, Any], Progressed]:

@@ -1,43 +1,11 @@
-"""A run's directory: experiment.yaml, metrics.jsonl, result.json, checkpoint.pt, test.json."""
+"""A run's metrics.jsonl."""
 
-import json
-import math
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from hjepa.runtime.files import to_json
+
 SCHEMA_VERSION = 1
-
-
-def plain(value: Any) -> Any:
-    """The value with every non-finite number as null, ready for JSON."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Replace a file's content so that a reader, or a crash, sees the old or the new one whole."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON without NaN, atomically."""
-    write_atomic(path, (json.dumps(plain(value), indent=2, allow_nan=False) + "\n").encode())
 
 
 class MetricsFile:
@@ -51,7 +19,7 @@ class MetricsFile:
     def write(self, kind: str, step: int, epoch: float, metrics: dict[str, Any]) -> None:
         """Append a line."""
         line = {"kind": kind, "step": step, "epoch": epoch, **metrics}
-        self.file.write((json.dumps(plain(line), allow_nan=False) + "\n").encode())
+        self.file.write((to_json(line, indent=None) + "\n").encode())
         self.file.flush()
 
     def size(self) -> int:

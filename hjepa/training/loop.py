@@ -12,11 +12,12 @@ from torch import Tensor
 
 from hjepa.evaluation import CollapseMonitor
 from hjepa.overrides import to_yaml
+from hjepa.runtime.files import write_text
 from hjepa.runtime.streams import numpy_generator
 from hjepa.training import checkpoint
 from hjepa.training.build import Run
 from hjepa.training.checkpoint import Progressed
-from hjepa.training.files import MetricsFile, write_atomic
+from hjepa.training.files import MetricsFile
 from hjepa.training.reporter import Progress, Reporter
 
 #: Optimiser steps between looks at the loss; reading it makes the device wait.
@@ -92,7 +93,7 @@ class Loop:
         if not self.run.workers.first:
             return
         self.directory.mkdir(parents=True, exist_ok=True)
-        write_atomic(self.directory / "experiment.yaml", to_yaml(self.run.config).encode())
+        write_text(self.directory / "experiment.yaml", to_yaml(self.run.config))
         self.metrics = MetricsFile(self.directory / "metrics.jsonl", self.at.metrics_bytes)
 
     def _write(self, kind: str, epoch: float, metrics: dict[str, Any]) -> None:

@@ -10,8 +10,9 @@ import torch
 from hjepa.config import Config
 from hjepa.overrides import identity
 from hjepa.runtime.environment import environment
+from hjepa.runtime.files import write_json
 from hjepa.training.build import Run, build
-from hjepa.training.files import SCHEMA_VERSION, write_json
+from hjepa.training.files import SCHEMA_VERSION
 from hjepa.training.loop import Collapsed, Diverged, Loop, Stopped
 from hjepa.training.reporter import Progress, Reporter, Silent
 
@@ -126,5 +127,7 @@ def peak_memory(run: Run) -> int:
     on_device = run.device.peak_bytes()
     if on_device is not None:
         return on_device
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux hands ru_maxrss down to a child: a trial would report its parent's peak
+        return 1024 * int(status.read_text().partition("VmHWM:")[2].split()[0])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -12,7 +12,7 @@ import pytest
 from hjepa.cli.search import main
 from hjepa.config import Config
 from hjepa.overrides import ConfigError, knobs, load_config
-from hjepa.search.files import write_json
+from hjepa.runtime.files import write_json
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.study import Study, config_hash
 

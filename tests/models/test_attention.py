@@ -37,8 +37,9 @@ def test_profiler_sees_the_kernel(kernel: str) -> None:
     assert not names & {name for other, name in NAMES.items() if other not in (kernel, "eager")}
 
 
-def test_auto_on_a_cpu_depends_on_gradients() -> None:
-    assert resolve_kernel("auto", CPU, torch.bfloat16, 64) == "by_gradient"
+def test_auto_on_a_cpu_depends_on_precision_and_gradients() -> None:
+    assert resolve_kernel("auto", CPU, torch.bfloat16, 64) == "eager"
+    assert resolve_kernel("auto", CPU, torch.float32, 64) == "by_gradient"
     with torch.no_grad(), profile(activities=[ProfilerActivity.CPU]) as seen:
         attend(*inputs(torch.float32), "by_gradient")
     assert NAMES["flash"] in {event.key for event in seen.key_averages()}

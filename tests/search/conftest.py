@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hjepa.overrides import identity, yaml12
-from hjepa.search.files import write_json
+from hjepa.runtime.files import write_json
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.study import Study, cell_name, config_hash, trial_id
 

@@ -10,8 +10,8 @@ import pytest
 
 from hjepa.config import Config
 from hjepa.overrides import ConfigError
+from hjepa.runtime.files import write_json
 from hjepa.search.conductor import Conductor
-from hjepa.search.files import write_json
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.sampler import Outcome, StudySampler
 from hjepa.search.study import Study

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from hjepa.overrides import ConfigError, identity, load_config
+from hjepa.runtime.files import write_json
 from hjepa.search.export import export, select
-from hjepa.search.files import read_json, write_json
+from hjepa.search.files import read_json
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.study import Study
 

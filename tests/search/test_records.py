@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from hjepa.overrides import ConfigError
-from hjepa.search import files
-from hjepa.search.files import last_lines, read_json, write_json
+from hjepa.runtime import files
+from hjepa.runtime.files import write_json
+from hjepa.search.files import last_lines, read_json
 from hjepa.search.records import FINAL, StudyRecords, TrialRecord
 from hjepa.search.study import Study
 

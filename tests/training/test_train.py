@@ -84,7 +84,7 @@ def test_files_of_a_completed_run(tmp_path: Path) -> None:
     assert result["state"] == "completed" and result["reason"] is None
     assert result["metric"] == "probe.top1" and 0 <= result["score"] <= 1
     assert {"probe.top1", "probe_rung.top1", "pixels.probe.top1"} <= set(result["floor"])
-    assert result["environment"]["attention"] == "by_gradient" and result["environment"]["threads"] == 1
+    assert result["environment"]["attention"] == "eager" and result["environment"]["threads"] == 1
     assert load_config(tmp_path / "experiment.yaml") == config()
     assert "test.probe.top1" in json.loads((tmp_path / "test.json").read_text())
 
