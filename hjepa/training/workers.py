@@ -38,7 +38,7 @@ class Workers:
         if self.world == 1:
             return model
         ids = [device.index] if device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
+        return DistributedDataParallel(model, device_ids=ids)
 
     def share(self, value: Any) -> Any:
         """Rank 0's value on every worker."""
