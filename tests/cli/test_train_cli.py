@@ -151,15 +151,21 @@ def test_a_real_interrupt(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(yaml12.dump(nest(BASE)))
     code = "from hjepa.cli.train import main; main()"
     words = [sys.executable, "-c", code, "tiny.yaml", "training.epochs=100000", "--output", "out"]
-    process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # A background shell starts its children deaf to SIGINT; a person's terminal does not.
+    deaf = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        while not (tmp_path / "out" / "checkpoint.pt").exists():
-            assert process.poll() is None
-            time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=120)
+        process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     finally:
-        process.kill()
+        signal.signal(signal.SIGINT, deaf)
+    with process:
+        try:
+            while not (tmp_path / "out" / "checkpoint.pt").exists():
+                assert process.poll() is None
+                time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=120)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert err.strip().endswith("interrupted; continue with: hjepa-train --resume out")
     assert "Traceback" not in err
