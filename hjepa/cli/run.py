@@ -25,16 +25,15 @@ def run(
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Run a study: what it asks for minus what its directory holds already."""
-    from hjepa.cli.studies import directory_of, load_study, local_resources
+    from hjepa.cli.studies import directory_of, load_study, resources_at
     from hjepa.search.plan import make_plan, render
     from hjepa.search.records import StudyRecords
     from hjepa.search.report import report
     from hjepa.search.runner import run_study
-    from hjepa.search.session import cluster_resources
 
     study = load_study(file, sets, trials, epochs)
     directory = directory_of(study, output)
-    plan = make_plan(study, directory, local_resources() if address is None else cluster_resources(address))
+    plan = make_plan(study, directory, resources_at(address))
     typer.echo(render(plan), err=True)
     ending = run_study(plan, address=address, tracking_uri=tracking_uri)
     records = StudyRecords.open(directory)

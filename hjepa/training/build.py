@@ -66,7 +66,7 @@ def build(config: Config, workers: Workers | None = None) -> Run:
     workers = workers or Workers.current()
     device = pick_device(config.runtime, torch.cuda.current_device() if torch.cuda.is_available() else 0)
     masks = MaskSampler(config.masks, config.grid)
-    refuse_empty_levels(config.hierarchy, masks)
+    _check_masks(config.masks, config.hierarchy, config.grid)
     kernel = _kernel(config, device)
     dataset = open_dataset(config.data)
     views = Views(config.views)
