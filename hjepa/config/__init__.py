@@ -14,12 +14,12 @@ from hjepa.config.learning import (
     EmaConfig,
     EvaluationConfig,
     ObjectiveConfig,
-    OptimConfig,
     RuntimeConfig,
     TrainingConfig,
 )
 from hjepa.config.metrics import OBJECTIVES, rung_metric
 from hjepa.config.model import SIZES, HierarchyConfig, MasksConfig, ModelConfig, PredictorConfig
+from hjepa.config.optim import OptimConfig
 
 
 class Config(Section):
