@@ -118,7 +118,7 @@ def our_step(options: argparse.Namespace) -> tuple[Run, Step]:
 
 def lightly_step(options: argparse.Namespace) -> Step:
     run, images = build_ours(options), stored_images(options)
-    device, sampler, views = run.device, run.step.masks, run.step.views
+    device, sampler, views = run.device, run.step.drawer.masks, run.step.drawer.views
     torch.manual_seed(0)
     model = LightlyIJEPA().to(device.device)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -150,9 +150,9 @@ def stopwatch(run: Run, seconds: dict[str, float]) -> Iterator[None]:
     """Add the seconds of each part of our step to `seconds`, by wrapping what the step calls."""
     step = run.step
     parts: list[tuple[Any, str, str]] = [
-        (step.views, "draw", "input"),
-        (step.views, "apply", "input"),
-        (step.masks, "draw", "masks"),
+        (step.drawer.views, "draw", "input"),
+        (step.cutter.views, "apply", "input"),
+        (step.drawer.masks, "draw", "masks"),
         (step.model, "target_maps", "forward, targets"),
         (step.model.encoder, "forward", "forward, context"),
         (step.model.predictors[0], "forward", "forward, predictor"),

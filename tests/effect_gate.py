@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from hjepa.models import HJEPA
+from hjepa.models import HJEPA, Inputs
 from hjepa.overrides import ConfigError, Knob, Layer, file_layer, knobs, nest, resolve, values_of, yaml12
 from hjepa.training import checkpoint, train
 from hjepa.training.reporter import Silent
@@ -82,6 +82,10 @@ class Trace:
         self.seen.setdefault(name, set()).add(value)
 
 
+#: Fields of the model's inputs, by the part of the trace that shows them.
+VIEWS = ("views", "student", "locals")
+MASKS = ("context", "targets", "places", "around")
+KEEPS = ("keep", "keep_whole", "keep_locals")
 LISTED = ("images", "views", "masks", "drop path", "losses", "rates", "scores")
 
 
@@ -131,7 +135,7 @@ def _watched_step(trace: Trace, step: Callable[..., Any], kernels: bool) -> Call
         with _profiled(trace) if kernels and number == 1 else nullcontext():
             report = step(self, images, number, **options)
         trace.add("images", images.clone())
-        rates = {name: report[name] for name in ("lr", "weight_decay", "ema")}
+        rates = {name: report[name] for name in ("lr", "weight_decay", "ema") if name in report}
         trace.add("rates", rates)
         trace.add("losses", {name: float(value) for name, value in report.items() if name.startswith(("loss", "grad"))})
         trace.gather("threads", torch.get_num_threads())
@@ -141,21 +145,26 @@ def _watched_step(trace: Trace, step: Callable[..., Any], kernels: bool) -> Call
 
 
 def _watched_forward(trace: Trace, forward: Callable[..., Any]) -> Callable[..., Any]:
-    def call(self: HJEPA, images: Tensor, context: Tensor, targets: Tensor, keep: Tensor | None = None) -> Any:
+    def call(self: HJEPA, inputs: Inputs) -> Any:
         if "start" not in trace.parts:
             trace.parts["start"] = {name: value.clone() for name, value in self.state_dict().items()}
-        levels = forward(self, images, context, targets, keep)
+        outputs = forward(self, inputs)
         trace.count("forward passes")
-        for level in levels:
+        for level in outputs.levels:
             trace.gather("dtypes", level.prediction.dtype)
         # Per image, so that a batch in parts reads as the whole one.
-        for index, image in enumerate(images):
-            trace.add("views", image.clone())
-            trace.add("masks", (context[index].clone(), targets[index].clone()))
-            trace.add("drop path", None if keep is None else keep[:, index].clone())
-        return levels
+        for name, part, rows in (("views", VIEWS, 0), ("masks", MASKS, 0), ("drop path", KEEPS, 1)):
+            given = [getattr(inputs, field) for field in part]
+            count = max((value.shape[rows] for value in given if value is not None), default=0)
+            for index in range(count):
+                trace.add(name, tuple(None if v is None else _row(v, rows, index) for v in given))
+        return outputs
 
     return call
+
+
+def _row(value: Tensor, axis: int, index: int) -> Tensor | None:
+    return value.select(axis, index).clone() if index < value.shape[axis] else None
 
 
 def _watch_files(trace: Trace, patch: pytest.MonkeyPatch) -> None:
@@ -238,8 +247,9 @@ def _far(first: Trace, second: Trace, tolerance: float) -> str | None:
     for name, weight in first.parts["weights"].items():
         if (weight - second.parts["weights"][name]).abs().max() > reach:
             return f"weight {name}"
-    if any((a - b).abs().max() > 1e-4 for a, b in zip(first.parts["views"], second.parts["views"], strict=True)):
-        return "views"
+    for ours, theirs in zip(first.parts["views"], second.parts["views"], strict=True):
+        if any(a is not None and (a - b).abs().max() > 1e-4 for a, b in zip(ours, theirs, strict=True)):
+            return "views"
     return None
 
 

@@ -30,11 +30,11 @@ def measured(run: Run) -> dict[str, Any]:
     """The baseline's fingerprint: `exact` to the bit, `near` to rounding."""
     draws = {step: run.step.draw(8, step) for step in STEPS}
     weights = {name: weight.detach() for name, weight in run.model.trainable().items()}
-    boxes = {str(step): draw.views.box[:2].tolist() for step, draw in draws.items()}  # type: ignore[union-attr]
+    boxes = {str(step): draw.views[0].box[:2].tolist() for step, draw in draws.items()}  # type: ignore[union-attr]
     return {
         "exact": {
             "shapes": digest({name: list(weight.shape) for name, weight in weights.items()}),
-            "masks": {str(step): digest(_masks(draw.masks)) for step, draw in draws.items()},
+            "masks": {str(step): digest(_masks(draw.masks[0])) for step, draw in draws.items()},
             "levels": {str(step): draw.counts for step, draw in draws.items()},
             "order": digest(numpy_generator(0, "order", 0).permutation(len(run.dataset.train)).tolist()),
             "data": run.dataset.fingerprint,

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hjepa.config import SET
+from hjepa.config.fields import in_words
 from hjepa.overrides import Knob, knobs, shown
 from hjepa.runtime.files import to_json
 
@@ -21,7 +21,7 @@ def rows() -> list[dict[str, Any]]:
             "values": list(knob.choices) if knob.choices is not None else knob.kind,
             "default": knob.default,
             "effect": knob.effect,
-            "when": {path: allowed if allowed == SET else list(allowed) for path, allowed in knob.when.items()},
+            "when": dict(knob.when),
             "source": knob.source,
             "doc": knob.doc,
         }
@@ -51,8 +51,5 @@ def render(style: str) -> str:
 
 def _cells(knob: Knob) -> list[str]:
     values = ", ".join(map(shown, knob.choices)) if knob.choices is not None else knob.kind
-    conditions = [
-        f"{path} is {'not null' if allowed == SET else ' or '.join(map(shown, allowed))}"
-        for path, allowed in knob.when.items()
-    ]
+    conditions = [f"{path} {in_words(allowed, shown)}" for path, allowed in knob.when.items()]
     return [knob.path, values, shown(knob.default), knob.effect, " and ".join(conditions) or "always", knob.source]

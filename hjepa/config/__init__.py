@@ -8,18 +8,13 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from hjepa.config.data import DataConfig, ViewsConfig
-from hjepa.config.fields import SET, Effect, Section, knob
-from hjepa.config.learning import (
-    LEVEL_WEIGHTS,
-    EmaConfig,
-    EvaluationConfig,
-    ObjectiveConfig,
-    RuntimeConfig,
-    TrainingConfig,
-)
+from hjepa.config.fields import POSITIVE, SET, Effect, Section, knob
+from hjepa.config.learning import EvaluationConfig, RuntimeConfig, TrainingConfig
 from hjepa.config.metrics import OBJECTIVES, rung_metric
 from hjepa.config.model import SIZES, HierarchyConfig, MasksConfig, ModelConfig, PredictorConfig
+from hjepa.config.objective import LEVEL_WEIGHTS, ObjectiveConfig, SupervisedConfig
 from hjepa.config.optim import OptimConfig
+from hjepa.config.target import EmaConfig, TargetConfig
 
 
 class Config(Section):
@@ -35,6 +30,7 @@ class Config(Section):
     predictor: PredictorConfig = PredictorConfig()
     hierarchy: HierarchyConfig = HierarchyConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
+    target: TargetConfig = TargetConfig()
     ema: EmaConfig = EmaConfig()
     optim: OptimConfig = OptimConfig()
     training: TrainingConfig = TrainingConfig()
@@ -89,6 +85,7 @@ class Config(Section):
 __all__ = [
     "LEVEL_WEIGHTS",
     "OBJECTIVES",
+    "POSITIVE",
     "SET",
     "SIZES",
     "Config",
@@ -104,6 +101,8 @@ __all__ = [
     "PredictorConfig",
     "RuntimeConfig",
     "Section",
+    "SupervisedConfig",
+    "TargetConfig",
     "TrainingConfig",
     "ViewsConfig",
     "knob",

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hjepa.config.fields import Section, knob
+from hjepa.config.fields import POSITIVE, Section, knob
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -117,6 +117,40 @@ class ViewsConfig(Section):
         when={"views.crop": ["random_resized"]},
     )
     flip: Fraction = knob(0.5, "Probability of a horizontal flip.", effect="training", flip=0.0)
+    globals: Annotated[int, Field(ge=1, le=2)] = knob(
+        1, "Global views of each image, drawn independently.", effect="training", flip=2, source="SimCLR (2002.05709)"
+    )
+    locals: Annotated[int, Field(ge=0, le=8)] = knob(
+        0,
+        "Small crops of each image besides the global views (multi-crop); only the student sees them.",
+        effect="training",
+        flip=2,
+        together={"views.local_mode": "context"},
+        source="SwAV (arXiv 2006.09882); DINO (arXiv 2104.14294)",
+    )
+    local_mode: Literal["embedding", "context"] = knob(
+        "embedding",
+        "embedding: a further view for the terms that compare views; "
+        "context: its tokens predict the first global view's cells around it.",
+        effect="training",
+        flip="context",
+        when={"views.locals": POSITIVE},
+    )
+    local_size: Annotated[int, Field(ge=4, le=512)] = knob(
+        16,
+        "Side in pixels of a small crop.",
+        effect="training",
+        flip=8,
+        when={"views.locals": POSITIVE},
+    )
+    local_scale: tuple[Fraction, Fraction] = knob(
+        (0.1, 0.4),
+        "Range of a small crop's share of the image area.",
+        effect="training",
+        flip=[0.05, 0.2],
+        when={"views.locals": POSITIVE},
+        source="DINO code: (0.05, 0.4)",
+    )
     augmentation: Literal["none", "three_augment"] = knob(
         "none",
         "three_augment: one of grayscale, solarise, blur per image, then colour jitter.",
@@ -134,7 +168,7 @@ class ViewsConfig(Section):
 
     @model_validator(mode="after")
     def _ranges(self) -> "ViewsConfig":
-        for name in ("crop_scale", "crop_ratio"):
+        for name in ("crop_scale", "crop_ratio", "local_scale"):
             low, high = getattr(self, name)
             if not 0 < low <= high:
                 raise ValueError(f"{name}: got [{low}, {high}]; allowed 0 < low <= high")

@@ -1,54 +1,10 @@
-"""Objective, EMA target, run length, evaluation and runtime."""
+"""Run length, evaluation and runtime."""
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from hjepa.config.data import Fraction
 from hjepa.config.fields import SET, Section, knob
-
-NonNegative = Annotated[float, Field(ge=0.0)]
-
-#: Weights of the levels when `objective.level_weights` is null.
-LEVEL_WEIGHTS = (1.0, 0.7, 0.5, 0.35)
-
-
-class ObjectiveConfig(Section):
-    """The distance between predictions and targets."""
-
-    loss: Literal["smooth_l1", "mse", "l1", "cosine"] = knob(
-        "smooth_l1", "Distance between prediction and target.", effect="training", flip="mse", source="I-JEPA code"
-    )
-    beta: Annotated[float, Field(gt=0.0)] = knob(
-        1.0,
-        "Where smooth-L1 turns from quadratic to linear.",
-        effect="training",
-        flip=0.1,
-        when={"objective.loss": ["smooth_l1"]},
-    )
-    normalise_targets: bool = knob(
-        True, "Layer-normalise the targets (no affine).", effect="training", flip=False, source="I-JEPA code"
-    )
-    level_weights: tuple[NonNegative, ...] | None = knob(
-        None,
-        "Weight of each level, finest first; null takes 1, 0.7, 0.5, 0.35.",
-        effect="training",
-        flip=[1.0, 0.1, 0.0],
-        when={"hierarchy.levels": [2, 3, 4]},
-    )
-
-    @model_validator(mode="after")
-    def _some_weight(self) -> "ObjectiveConfig":
-        if self.level_weights is not None and not sum(self.level_weights) > 0:
-            raise ValueError("level_weights: got no positive weight; allowed at least one above 0")
-        return self
-
-
-class EmaConfig(Section):
-    """The momentum of the target encoder."""
-
-    start: Fraction = knob(0.996, "Momentum at the first step.", effect="training", flip=0.9, source="I-JEPA B.6")
-    end: Fraction = knob(1.0, "Momentum at the last step, reached linearly.", effect="training", flip=0.998)
 
 
 class TrainingConfig(Section):

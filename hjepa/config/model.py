@@ -1,11 +1,11 @@
 """Masks, encoder, predictor and hierarchy."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from hjepa.config.data import Fraction, Positive
-from hjepa.config.fields import SET, Section, knob
+from hjepa.config.fields import PREDICTS, Section, knob
 
 #: width, depth, heads (I-JEPA's `vision_transformer.py`; micro is this project's own, for tests and digits).
 SIZES: dict[str, tuple[int, int, int]] = {
@@ -22,6 +22,8 @@ BLOCKS = ["multiblock", "block"]
 
 class MasksConfig(Section):
     """Which tokens are context and which are predicted."""
+
+    live: ClassVar = PREDICTS
 
     strategy: Literal["multiblock", "block", "random", "raster"] = knob(
         "multiblock",
@@ -167,6 +169,8 @@ class ModelConfig(Section):
 class PredictorConfig(Section):
     """The predictor of each level."""
 
+    live: ClassVar = PREDICTS
+
     width: Annotated[int, Field(ge=8)] = knob(96, "Token width.", effect="training", flip=48)
     depth: Annotated[int, Field(ge=1)] = knob(4, "Transformer blocks.", effect="training", flip=1)
     heads: Annotated[int, Field(ge=1)] = knob(3, "Attention heads.", effect="training", flip=2)
@@ -187,6 +191,8 @@ class PredictorConfig(Section):
 
 class HierarchyConfig(Section):
     """The levels above the patch grid."""
+
+    live: ClassVar = PREDICTS
 
     levels: Annotated[int, Field(ge=1, le=4)] = knob(
         3, "Levels; level l pools the targets by 2^l. 1 is plain I-JEPA.", effect="training", flip=2
@@ -214,4 +220,4 @@ class HierarchyConfig(Section):
     )
 
 
-__all__ = ["SET", "SIZES", "HierarchyConfig", "MasksConfig", "ModelConfig", "PredictorConfig"]
+__all__ = ["SIZES", "HierarchyConfig", "MasksConfig", "ModelConfig", "PredictorConfig"]

@@ -57,14 +57,18 @@ class MaskSampler:
         self.context_tokens = config.context_tokens or max(1, default)
         self._refuse_impossible()
 
-    def draw(self, batch: int, seed: int, step: int) -> Masks:
-        """Masks for `batch` images; a function of (seed, step) alone."""
+    def draw(self, batch: int, seed: int, step: int, view: int = 0) -> Masks:
+        """Masks for view number `view` of `batch` images; a function of (seed, step, view) alone.
+
+        All views of a step have blocks of one size, so that they can be stacked.
+        """
         stream = generator(seed, "masks", step)
+        own = generator(seed, "masks", step, view) if view else stream
         if self.config.strategy == "random":
-            return self._random(batch, stream)
+            return self._random(batch, own)
         if self.config.strategy == "raster":
-            return self._raster(batch, stream)
-        return self._blocks(batch, self._sizes(stream), stream)
+            return self._raster(batch, own)
+        return self._blocks(batch, self._sizes(stream), own)
 
     def _sizes(self, stream: torch.Generator) -> tuple[int, int, int]:
         """Height and width of the target blocks and side of the context block, one for the batch."""

@@ -1,26 +1,17 @@
 """The hierarchical JEPA: student encoder, EMA target encoder, one prediction per level."""
 
 import copy
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hjepa.config import HierarchyConfig, ModelConfig, PredictorConfig
+from hjepa.config import HierarchyConfig, ModelConfig, PredictorConfig, TargetConfig
 from hjepa.models.blocks import Attention
 from hjepa.models.encoder import Encoder, normalise
+from hjepa.models.inputs import Inputs, Level, Outputs, Wants
 from hjepa.models.predictor import Predictor
 from hjepa.runtime.streams import initialise
-
-
-@dataclass(frozen=True)
-class Level:
-    """Predictions and targets of one level, both [B, G, D]; cells: [B, G] indices into its grid."""
-
-    prediction: Tensor
-    target: Tensor
-    cells: Tensor
 
 
 class HJEPA(nn.Module):
@@ -29,7 +20,7 @@ class HJEPA(nn.Module):
     Level 0 predicts the target blocks (G = M * T); level l >= 1 predicts every cell of the target
     map pooled by 2^l, and the objective counts those the child rule calls targets. Queries carry
     positions only, so asking for other cells tells the predictor nothing. With one level this is
-    I-JEPA (arXiv 2301.08243).
+    I-JEPA (arXiv 2301.08243). What `wants` does not ask for is neither built nor computed.
     """
 
     def __init__(
@@ -37,39 +28,86 @@ class HJEPA(nn.Module):
         model: ModelConfig,
         predictor: PredictorConfig,
         hierarchy: HierarchyConfig,
+        target: TargetConfig,
+        wants: Wants,
         *,
         grid: int,
-        normalise_targets: bool,
         seed: int,
     ) -> None:
         super().__init__()
-        self.hierarchy = hierarchy
+        self.hierarchy, self.target, self.wants = hierarchy, target, wants
         self.joint = predictor.blocks == "joint"
-        self.normalise_targets = normalise_targets
         self.cells = [grid >> level for level in range(hierarchy.levels)]
         self.encoder = Encoder(model, grid)
-        shared = hierarchy.predictor == "shared" and hierarchy.levels > 1
+        self.predictors = nn.ModuleList(self._make_predictors(predictor, grid) if wants.predicts else [])
+        self.classifier = nn.Linear(self.encoder.width, wants.classes) if wants.classes is not None else None
+        for name, part in self.named_children():
+            initialise(part, seed, name, model.init)
+        self.target_encoder: Encoder | None = None
+        if wants.predicts and target.features == "encoder" and target.encoder == "ema":
+            self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False).eval()
+
+    def _make_predictors(self, config: PredictorConfig, grid: int) -> list[Predictor]:
+        shared = self.hierarchy.predictor == "shared" and self.hierarchy.levels > 1
         served = [self.cells] if shared else [[count] for count in self.cells]
-        self.predictors = nn.ModuleList(Predictor(predictor, self.encoder.width, grid, levels) for levels in served)
-        initialise(self.encoder, seed, "encoder", model.init)
-        initialise(self.predictors, seed, "predictors", model.init)
-        self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
-        self.target_encoder.eval()
+        encoder = self.encoder
+        wide = encoder.width if self.target.features == "encoder" else 3 * encoder.patch_size**2
+        return [Predictor(config, encoder.width, wide, grid, levels) for levels in served]
+
+    @property
+    def evaluated(self) -> Encoder:
+        """The encoder that probes see: the moving average, or the student where there is none."""
+        return self.encoder if self.target_encoder is None else self.target_encoder
 
     def train(self, mode: bool = True) -> "HJEPA":
         """As nn.Module.train; the target encoder stays in evaluation mode."""
         super().train(mode)
-        self.target_encoder.eval()
+        if self.target_encoder is not None:
+            self.target_encoder.eval()
         return self
 
-    def forward(self, images: Tensor, context: Tensor, targets: Tensor, keep: Tensor | None = None) -> list[Level]:
-        """One `Level` per level, finest first.
+    def forward(self, inputs: Inputs) -> Outputs:
+        """Predictions, pooled embeddings and logits: what `wants` asks for."""
+        levels: list[Level] = []
+        local = None
+        pooled: dict[str, Tensor] = {}
+        if self.wants.predicts:
+            maps = self.target_maps(inputs.views)
+            assert inputs.context is not None
+            tokens = self.encoder(inputs.images, inputs.context, inputs.keep)
+            levels = self._levels(tokens, inputs, maps)
+            pooled = self._pooled(tokens, levels[0], inputs)
+        if "view" in self.wants.embeddings:
+            pooled["view"] = self._whole(inputs)
+        logits = None
+        if self.classifier is not None:
+            logits = self.classifier(pooled["view"][: inputs.count].flatten(0, 1))
+        return Outputs(levels, local, pooled, {}, logits)
 
-        images: [B, 3, s, s]; context: [B, K] and targets: [B, M, T] patch indices; keep: stochastic
-        depth factors of the student, or None.
-        """
-        maps = self.target_maps(images)
-        tokens = self.encoder(images, context, keep)
+    def _pooled(self, tokens: Tensor, finest: Level, inputs: Inputs) -> dict[str, Tensor]:
+        """The embeddings that come with the prediction."""
+        assert inputs.targets is not None
+        blocks = finest.prediction.unflatten(1, inputs.targets.shape[1:])
+        made = {
+            "context": lambda: _by_view(tokens.mean(1), inputs.count),
+            "prediction": lambda: _by_view(finest.prediction.mean(1), inputs.count),
+            "target": lambda: _by_view(finest.target.mean(1), inputs.count),
+            "blocks": lambda: blocks.mean(2),
+        }
+        return {name: make() for name, make in made.items() if name in self.wants.embeddings}
+
+    def _whole(self, inputs: Inputs) -> Tensor:
+        """Mean tokens of the student over whole views and small crops, [V + L, B, D]."""
+        whole = _by_view(self.encoder(inputs.images, None, inputs.keep_whole).mean(1), inputs.count)
+        if inputs.locals is None or inputs.around is not None:
+            return whole
+        small = self.encoder(inputs.locals, None, inputs.keep_locals).mean(1)
+        return torch.cat([whole, small.view(-1, *whole.shape[1:])])
+
+    def _levels(self, tokens: Tensor, inputs: Inputs, maps: list[Tensor]) -> list[Level]:
+        """One `Level` per level, finest first."""
+        images, context, targets = inputs.views, inputs.context, inputs.targets
+        assert context is not None and targets is not None
         queries = targets.flatten(1).unsqueeze(1) if self.joint else targets
         levels = []
         for level, whole in enumerate(maps):
@@ -89,23 +127,37 @@ class HJEPA(nn.Module):
             out = self.predictors[level](tokens, context, queries)
         return out
 
-    @torch.no_grad()
     def target_maps(self, images: Tensor) -> list[Tensor]:
-        """Target embeddings of every cell of each level, [B, G_l, D], float32, without gradient."""
-        tokens = self.target_encoder(images).float()
-        finest = normalise(tokens) if self.normalise_targets else tokens
+        """Target of every cell of each level, [B, G_l, D], float32.
+
+        Without gradient, unless `target.encoder` is none. D is the encoder's width, or 3 p^2 for pixels.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.target.encoder == "none"):
+            return self._pyramid(self._target_tokens(images).float())
+
+    def _target_tokens(self, images: Tensor) -> Tensor:
+        if self.target.features == "pixels":
+            return self.encoder.patches(images)
+        tokens: Tensor = self.evaluated(images)
+        return tokens
+
+    def _pyramid(self, tokens: Tensor) -> list[Tensor]:
+        normalises = self.wants.normalise_targets
+        finest = normalise(tokens) if normalises else tokens
         maps = [finest]
         side = self.cells[0]
         image = finest.transpose(1, 2).unflatten(2, (side, side))
         for count in self.cells[1:]:
             pooled = F.adaptive_avg_pool2d(image, count).flatten(2).transpose(1, 2)
-            again = self.normalise_targets and self.hierarchy.renormalise
+            again = normalises and self.hierarchy.renormalise
             maps.append(normalise(pooled) if again else pooled)
         return maps
 
     @torch.no_grad()
     def update_target(self, momentum: float) -> None:
         """target <- momentum * target + (1 - momentum) * student; parameters only, once per step."""
+        if self.target_encoder is None:
+            return
         theirs: list[Tensor] = list(self.target_encoder.parameters())
         ours: list[Tensor] = list(self.encoder.parameters())
         torch._foreach_mul_(theirs, momentum)
@@ -120,3 +172,8 @@ class HJEPA(nn.Module):
     def trainable(self) -> dict[str, nn.Parameter]:
         """Named parameters that the optimiser sees."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+
+def _by_view(rows: Tensor, count: int) -> Tensor:
+    """[V * B, D] -> [V, B, D]."""
+    return rows.unflatten(0, (count, -1))

@@ -12,11 +12,11 @@ class Predictor(nn.Module):
     """A narrow ViT over context tokens and one mask token per query.
 
     Serves the levels whose cells per side are `cells`; with several, a level embedding is added to
-    the queries. Positions are sine-cosine at cell centres in level-0 units.
+    the queries. Takes embeddings of `encoder_width` and predicts `wide` numbers a cell. Positions are sine-cosine at cell centres in level-0 units.
     Source: I-JEPA (arXiv 2301.08243), section 3, code `VisionTransformerPredictor`.
     """
 
-    def __init__(self, config: PredictorConfig, encoder_width: int, grid: int, cells: list[int]) -> None:
+    def __init__(self, config: PredictorConfig, encoder_width: int, wide: int, grid: int, cells: list[int]) -> None:
         super().__init__()
         width = config.width
         self.context_positions: Tensor
@@ -25,7 +25,7 @@ class Predictor(nn.Module):
         self.level_embedding = nn.Parameter(torch.zeros(len(cells), width)) if len(cells) > 1 else None
         self.blocks = nn.ModuleList(Block(width, config.heads, mlp_ratio=4.0) for _ in range(config.depth))
         self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.project = nn.Linear(width, encoder_width)
+        self.project = nn.Linear(width, wide)
         self.register_buffer("context_positions", grid_positions(grid, width), persistent=False)
         for index, count in enumerate(cells):
             self.register_buffer(f"positions_{index}", grid_positions(grid, width, count), persistent=False)

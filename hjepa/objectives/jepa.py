@@ -1,20 +1,11 @@
 """The weighted sum of the levels' prediction errors."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from hjepa.config import ObjectiveConfig
-
-
-@dataclass(frozen=True)
-class Terms:
-    """The loss to differentiate and its named parts (detached scalars)."""
-
-    total: Tensor
-    named: dict[str, Tensor]
+from hjepa.objectives.material import Material, Terms
 
 
 class JepaObjective:
@@ -27,25 +18,18 @@ class JepaObjective:
         self.config = config
         self.weights = [weight / sum(weights) for weight in weights]
 
-    def __call__(
-        self, predictions: list[Tensor], targets: list[Tensor], valid: list[Tensor | None], counts: list[float]
-    ) -> Terms:
-        """The loss of a part of a batch, such that the parts of a batch add up to the batch's loss.
-
-        predictions, targets: [B, G_l, D] per level; valid: [B, G_l] booleans, or None for all;
-        counts: valid cells of the level in the whole batch, over all parts. Computed in float32.
-        """
+    def __call__(self, material: Material) -> Terms:
+        """The loss of a part of a batch, such that the parts of a batch add up to the batch's loss. In float32."""
         named: dict[str, Tensor] = {}
         parts: list[Tensor] = []
-        for level, (prediction, target) in enumerate(zip(predictions, targets, strict=True)):
+        for level, (prediction, target) in enumerate(zip(material.predictions, material.targets, strict=True)):
             error = self.error(prediction.float(), target)
-            mask = valid[level]
+            mask = material.valid[level]
             summed = error.sum() if mask is None else (error * mask).sum()
-            loss = summed / max(counts[level], 1.0)
+            loss = summed / max(material.counts[level], 1.0)
             named[f"loss.level{level}"] = loss.detach()
             parts.append(self.weights[level] * loss)
-        total = torch.stack(parts).sum()
-        return Terms(total, {"loss": total.detach(), **named})
+        return Terms(torch.stack(parts).sum(), named)
 
     def error(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Error of each token, [B, G], a mean over the D channels (cosine: 1 - cos)."""

@@ -26,7 +26,7 @@ def canonical(config: Config) -> dict[str, Any]:
     }
     chosen.pop("model.size", None)
     chosen["model.width"], chosen["model.depth"], chosen["model.heads"] = config.model.shape
-    if config.hierarchy.levels > 1:
+    if "objective.level_weights" in chosen:
         chosen["objective.level_weights"] = list(config.level_weights)
     chosen["evaluation.interval"] = config.probe_interval
     return {path: _number(chosen[path]) for path in sorted(chosen)}

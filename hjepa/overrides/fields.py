@@ -7,7 +7,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from hjepa.config import SET, Config, Effect, Section
+from hjepa.config import Config, Effect, Section
+from hjepa.config.fields import as_conditions, holds, in_words
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,16 @@ def _walk(section: type[Section], prefix: str) -> list[Knob]:
         if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
             found += _walk(info.annotation, f"{prefix}{name}.")
         else:
-            found.append(_knob(f"{prefix}{name}", info))
+            found.append(_knob(f"{prefix}{name}", info, section))
     return found
 
 
-def _knob(path: str, info: FieldInfo) -> Knob:
+def _knob(path: str, info: FieldInfo, section: type[Section]) -> Knob:
     extra = info.json_schema_extra
     if not isinstance(extra, dict) or "effect" not in extra:
         raise TypeError(f"{path}: every field must be made with knob()")
     values: dict[str, Any] = dict(extra)
+    values["when"] = as_conditions(section.live) | values["when"]
     default = list(info.default) if isinstance(info.default, tuple) else info.default
     choices = _choices(info.annotation)
     return Knob(path, default, info.description or "", choices=choices, kind=_kind(info, choices), **values)
@@ -77,10 +79,6 @@ def _kind(info: FieldInfo, choices: tuple[Any, ...] | None) -> str:
 def live(knob: Knob, value_at: Mapping[str, Any]) -> str | None:
     """None when the field acts under these values, else the condition that fails, in words."""
     for path, allowed in knob.when.items():
-        value = value_at[path]
-        if allowed == SET:
-            if value is None:
-                return f"{path} is not null"
-        elif value not in allowed:
-            return f"{path} is {' or '.join('null' if v is None else str(v) for v in allowed)}"
+        if not holds(value_at[path], allowed):
+            return f"{path} {in_words(allowed)}"
     return None

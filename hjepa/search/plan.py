@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hjepa.config import SET, Config
+from hjepa.config import Config
+from hjepa.config.fields import in_words
 from hjepa.overrides import ConfigError, shown
 from hjepa.search.schema import Resources, SchedulerSpec
 from hjepa.search.space import Dimension
@@ -158,7 +159,6 @@ def _dimension(dimension: Dimension, plan: Plan) -> list[str]:
     base = shown(plan.study.space.base[dimension.path])
     lines = [f"{dimension.path}: {dimension.kind} {domain}; baseline {base}"]
     for path, allowed in dimension.when.items():
-        words = "is set" if allowed == SET else f"is {' or '.join(map(shown, allowed))}"
         origin = " (automatic: otherwise it does nothing)" if path in dimension.automatic else ""
-        lines.append(f"    only when {path} {words}{origin}")
+        lines.append(f"    only when {path} {in_words(allowed, shown)}{origin}")
     return lines

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from hjepa.config import SET
+from hjepa.config.fields import holds
 
 Kind = Literal["choice", "uniform", "log_uniform", "int", "log_int"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -22,7 +22,7 @@ class Dimension:
 
     `choice` holds `choices` (values may be null or lists); the other kinds go from `low` to `high`,
     both included, in steps of `step` where given (never on a logarithmic scale). The dimension exists
-    only where `when` holds: {path: allowed values, or SET for any but null}. `automatic` are the paths
+    only where `when` holds: {path: allowed values, SET for any but null, or POSITIVE}. `automatic` are the paths
     of conditions that the configuration's schema added.
     """
 
@@ -162,10 +162,3 @@ class Space:
             if earlier.path in wanted:
                 wanted |= {path for path in earlier.when if path in self.paths}
         return tuple(earlier for earlier in self.dimensions if earlier.path in wanted)
-
-
-def holds(value: Any, allowed: tuple[Any, ...] | str) -> bool:
-    """Whether a value meets one condition."""
-    if allowed == SET:
-        return value is not None
-    return value in allowed

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from hjepa.config import SET, Config
+from hjepa.config import Config
+from hjepa.config.fields import holds, in_words
 from hjepa.overrides import ConfigError, Knob, knobs, nearest, problem, shown, values_of
 from hjepa.search.schema import RESERVED
 from hjepa.search.space import KINDS, Condition, Dimension, Space, holds
@@ -155,21 +156,17 @@ def _with_schema(own: Condition, knob: Knob, where: str) -> tuple[Condition, tup
     """A dimension's condition, narrowed by what the schema says of the field; and the paths it added."""
     when = dict(own)
     for path, allowed in knob.when.items():
-        live = allowed if allowed == SET else tuple(allowed)
+        live = allowed if isinstance(allowed, str) else tuple(allowed)
         if path not in when:
             when[path] = live
             continue
         narrowed = tuple(value for value in when[path] if holds(value, live))
         if not narrowed:
             raise ConfigError(
-                [problem(f"{where}.when.{path}", list(when[path]), _words(live) + ", or the field does nothing")]
+                [problem(f"{where}.when.{path}", list(when[path]), in_words(live, shown).removeprefix("is ") + ", or the field does nothing")]
             )
         when[path] = narrowed
     return when, tuple(path for path in knob.when if path not in own)
-
-
-def _words(allowed: tuple[Any, ...] | str) -> str:
-    return "any but null" if allowed == SET else " or ".join(shown(value) for value in allowed)
 
 
 def _ordered(dimensions: list[Dimension], source: str) -> tuple[Dimension, ...]:

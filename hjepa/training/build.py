@@ -10,11 +10,12 @@ from hjepa.config import Config, HierarchyConfig, MasksConfig
 from hjepa.data import Dataset, Views, open_dataset
 from hjepa.evaluation import Evaluator
 from hjepa.masks import MaskSampler, refuse_empty_levels
-from hjepa.models import HJEPA, resolve_kernel
-from hjepa.objectives import JepaObjective
+from hjepa.models import HJEPA, Wants, resolve_kernel
+from hjepa.objectives import Objective
 from hjepa.optim import Schedule, make_optimiser
 from hjepa.overrides import ConfigError, problem
 from hjepa.runtime.device import Device, pick_device
+from hjepa.training.draws import Cutter, Drawer
 from hjepa.training.step import TrainStep
 from hjepa.training.workers import Workers
 
@@ -51,12 +52,17 @@ class Run:
 
 def check(config: Config) -> None:
     """Raise ConfigError for a grid, child rule, device or kernel that cannot be had; reads no data."""
-    _check_masks(config.masks, config.hierarchy, config.grid)
+    _check_masks(config)
     _kernel(config, pick_device(config.runtime))
 
 
+def _check_masks(config: Config) -> None:
+    if config.objective.jepa_weight > 0:
+        _check_grid(config.masks, config.hierarchy, config.grid)
+
+
 @functools.lru_cache(maxsize=256)
-def _check_masks(masks: MasksConfig, hierarchy: HierarchyConfig, grid: int) -> None:
+def _check_grid(masks: MasksConfig, hierarchy: HierarchyConfig, grid: int) -> None:
     """Cached, as a study checks many configurations that differ in other fields."""
     refuse_empty_levels(hierarchy, MaskSampler(masks, grid))
 
@@ -65,27 +71,25 @@ def build(config: Config, workers: Workers | None = None) -> Run:
     """Everything a run needs. Raises ConfigError when it cannot run here."""
     workers = workers or Workers.current()
     device = pick_device(config.runtime, torch.cuda.current_device() if torch.cuda.is_available() else 0)
-    masks = MaskSampler(config.masks, config.grid)
-    _check_masks(config.masks, config.hierarchy, config.grid)
+    _check_masks(config)
     kernel = _kernel(config, device)
     dataset = open_dataset(config.data)
     views = Views(config.views)
-    model = build_model(config).to(device.device)
+    model = build_model(config, dataset.num_classes).to(device.device)
     model.set_kernel(kernel)
     steps_per_epoch = _steps_per_epoch(config, len(dataset.train), workers.world)
     optimiser = make_optimiser(config.optim, model.trainable())
     step = TrainStep(
         model=model,
         parallel=workers.wrap(model, device.device),
-        objective=JepaObjective(config.objective, config.level_weights),
+        objective=Objective(config.objective, config.level_weights),
         optimiser=optimiser,
         schedule=Schedule(config.optim, config.ema, max(1, steps_per_epoch * config.training.epochs)),
-        views=views,
-        masks=masks,
+        drawer=_drawer(config, views, model),
+        cutter=Cutter(views, None, config.views.local_mode, device.device),
         device=device,
         workers=workers,
         config=config.optim,
-        seed=config.seed,
         micro_batch=config.runtime.micro_batch,
     )
     return Run(
@@ -102,14 +106,42 @@ def build(config: Config, workers: Workers | None = None) -> Run:
     )
 
 
-def build_model(config: Config) -> HJEPA:
-    """The untrained model of a configuration, on the CPU."""
-    return HJEPA(
+def build_model(config: Config, classes: int) -> HJEPA:
+    """The untrained model of a configuration, on the CPU; classes: of the data set's labels."""
+    model = HJEPA(
         config.model,
         config.predictor,
         config.hierarchy,
+        config.target,
+        wants(config, classes),
         grid=config.grid,
-        normalise_targets=config.objective.normalise_targets,
+        seed=config.seed,
+    )
+    return model
+
+
+def wants(config: Config, classes: int) -> Wants:
+    """What the objective's terms ask of the model."""
+    objective = config.objective
+    supervised = objective.supervised.weight > 0
+    return Wants(
+        predicts=objective.jepa_weight > 0,
+        normalise_targets=objective.normalise_targets,
+        embeddings=frozenset({"view"} if supervised else set()),
+        classes=classes if supervised else None,
+    )
+
+
+def _drawer(config: Config, views: Views, model: HJEPA) -> Drawer:
+    return Drawer(
+        config=config.views,
+        views=views,
+        small=None,
+        masks=MaskSampler(config.masks, config.grid) if model.wants.predicts else None,
+        hierarchy=config.hierarchy,
+        drop_path=config.model.drop_path,
+        depth=len(model.encoder.blocks),
+        whole="view" in model.wants.embeddings,
         seed=config.seed,
     )
 

@@ -11,7 +11,7 @@ from hjepa.training import checkpoint
 
 
 class FrozenEncoder(nn.Module):
-    """Images -> embeddings of a trained EMA target encoder."""
+    """Images -> embeddings of a trained encoder: the EMA target encoder, or the student where there is none."""
 
     def __init__(self, encoder: Encoder, views: Views, features: str) -> None:
         super().__init__()
@@ -26,12 +26,12 @@ class FrozenEncoder(nn.Module):
 
 
 def load_encoder(path: str | Path, device: str | torch.device = "cpu") -> FrozenEncoder:
-    """The EMA target encoder of a run directory or checkpoint file, with its preprocessing.
+    """The evaluated encoder of a run directory or checkpoint file, with its preprocessing.
 
     Raises ConfigError when there is no readable checkpoint.
     """
     config, weights, _, _ = checkpoint.load(checkpoint.find(Path(path)))
     encoder = Encoder(config.model, config.grid)
-    prefix = "target_encoder."
+    prefix = "target_encoder." if any(name.startswith("target_encoder.") for name in weights) else "encoder."
     encoder.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
     return FrozenEncoder(encoder, Views(config.views), config.evaluation.features).to(device)

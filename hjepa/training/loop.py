@@ -116,7 +116,7 @@ class Loop:
         began = time.perf_counter()
         scores: dict[str, Any] = {}
         if self.run.workers.first:
-            evaluator, encoder = self.run.evaluator, self.run.model.target_encoder
+            evaluator, encoder = self.run.evaluator, self.run.model.evaluated
             if pixels:
                 scores |= evaluator.pixels()
             if rung:
@@ -133,9 +133,9 @@ class Loop:
         began = time.perf_counter()
         pending: list[Tensor] = []
         interval = run.config.runtime.log_interval
-        for step, images in self._batches(epoch):
+        for step, images, labels in self._batches(epoch):
             log = step % interval == 0 or step == (epoch + 1) * run.steps_per_epoch
-            report = run.step(images, step, diagnose=log)
+            report = run.step(images, step, labels=labels, diagnose=log)
             self.at.step = step
             pending.append(torch.as_tensor(report["loss"]))
             if step % LOOK == 0 or step == (epoch + 1) * run.steps_per_epoch:
@@ -154,8 +154,8 @@ class Loop:
         self._write("step", step / run.steps_per_epoch, values)
         self.progress.step(step, run.steps, values)
 
-    def _batches(self, epoch: int) -> Iterator[tuple[int, Tensor]]:
-        """This worker's images of each step of the epoch, with the step's number from 1."""
+    def _batches(self, epoch: int) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+        """The number from 1, this worker's images and, where a term asks for them, labels of each step of the epoch."""
         run = self.run
         batch = run.config.optim.batch_size
         order = numpy_generator(run.config.seed, "order", epoch).permutation(len(run.dataset.train))
@@ -164,7 +164,11 @@ class Loop:
         lists = [order[i * batch : (i + 1) * batch][share] for i in range(run.steps_per_epoch)]
         skipped = self.at.step - steps.start
         todo: list[np.ndarray] = lists[max(0, skipped) :]
-        yield from zip((s + 1 for s in steps[max(0, skipped) :]), run.dataset.train.batches(todo), strict=True)
+        source = run.dataset.train
+        numbers = (s + 1 for s in steps[max(0, skipped) :])
+        for step, rows, images in zip(numbers, todo, source.batches(todo), strict=True):
+            labels = torch.from_numpy(source.labels[rows]) if run.model.wants.classes is not None else None
+            yield step, images, labels
 
     def _refuse_divergence(self, losses: list[Tensor], step: int) -> None:
         values = torch.stack(losses).tolist()

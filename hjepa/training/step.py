@@ -1,30 +1,17 @@
 """One optimiser step."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from hjepa.config import OptimConfig
-from hjepa.data import ViewParameters, Views
-from hjepa.masks import Masks, MaskSampler, level_targets
-from hjepa.models import HJEPA, Level, draw_keep
-from hjepa.objectives import JepaObjective, explained
+from hjepa.models import HJEPA, Outputs
+from hjepa.objectives import Material, Objective, explained
 from hjepa.optim import Schedule, apply_rates
 from hjepa.runtime.device import Device
-from hjepa.runtime.streams import generator
+from hjepa.training.draws import Cutter, Drawer, Draws
 from hjepa.training.workers import Workers, quiet
-
-
-@dataclass(frozen=True)
-class Draws:
-    """Every random draw of a step, for the whole batch over all workers."""
-
-    views: ViewParameters
-    masks: Masks
-    valid: list[Tensor | None]
-    counts: list[float]
-    keep: Tensor | None
 
 
 @dataclass
@@ -37,44 +24,33 @@ class TrainStep:
 
     model: HJEPA
     parallel: nn.Module
-    objective: JepaObjective
+    objective: Objective
     optimiser: torch.optim.Optimizer
     schedule: Schedule
-    views: Views
-    masks: MaskSampler
+    drawer: Drawer
+    cutter: Cutter
     device: Device
     workers: Workers
     config: OptimConfig
-    seed: int
     micro_batch: int | None
 
     def draw(self, stored_size: int, step: int) -> Draws:
         """The step's draws; a function of (seed, step) alone."""
-        batch = self.config.batch_size
-        masks = self.masks.draw(batch, self.seed, step)
-        hierarchy = self.model.hierarchy
-        above = level_targets(masks.targets, self.masks.grid, hierarchy.levels, hierarchy.child_rule)
-        rate = self.model.encoder.drop_path
-        return Draws(
-            views=self.views.draw(batch, stored_size, self.seed, step),
-            masks=masks,
-            valid=[None, *above],
-            counts=[float(masks.targets.numel()), *(float(level.sum()) for level in above)],
-            keep=draw_keep(rate, len(self.model.encoder.blocks), batch, generator(self.seed, "drop_path", step))
-            if rate > 0
-            else None,
-        )
+        return self.drawer.draw(self.config.batch_size, stored_size, step)
 
-    def __call__(self, images: Tensor, step: int, *, diagnose: bool = False) -> dict[str, Tensor | float]:
+    def __call__(
+        self, images: Tensor, step: int, *, labels: Tensor | None = None, diagnose: bool = False
+    ) -> dict[str, Tensor | float]:
         """Train on this worker's share of a batch; step counts from 1.
 
-        images: uint8 [B / workers, 3, S, S]. Returns the named loss terms (of the whole batch), the
-        schedule values and the gradient norm; with diagnose also the explained share per level.
+        images: uint8 [B / workers, 3, S, S]; labels: int64 [B / workers], where a term needs them.
+        Returns the named loss terms (of the whole batch), the schedule values and the gradient norm;
+        with diagnose also the explained share per level.
         """
         draws = self.draw(images.shape[-1], step)
         rates = self.schedule.at(step)
         apply_rates(self.optimiser, rates)
-        named, extra = self._gradients(images, draws, diagnose)
+        named, extra = self._gradients(images, labels, draws, step, diagnose)
         report: dict[str, Tensor | float] = {name: self.workers.total(value) for name, value in named.items()}
         norm = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
         if self.config.clip_norm is not None:
@@ -83,11 +59,13 @@ class TrainStep:
         self.optimiser.zero_grad(set_to_none=True)
         self.model.update_target(rates.momentum)
         report |= extra
-        report |= {"lr": rates.lr, "weight_decay": rates.weight_decay, "ema": rates.momentum, "gradient_norm": norm}
+        report |= {"lr": rates.lr, "weight_decay": rates.weight_decay, "gradient_norm": norm}
+        if self.model.target_encoder is not None:
+            report["ema"] = rates.momentum
         return report
 
     def _gradients(
-        self, images: Tensor, draws: Draws, diagnose: bool
+        self, images: Tensor, labels: Tensor | None, draws: Draws, step: int, diagnose: bool
     ) -> tuple[dict[str, Tensor], dict[str, Tensor | float]]:
         """Accumulate the gradient of the batch's loss over micro-batches."""
         start, count = self.workers.rows(self.config.batch_size).start, len(images)
@@ -95,30 +73,51 @@ class TrainStep:
         named: dict[str, Tensor] = {}
         extra: dict[str, Tensor | float] = {}
         for first in range(0, count, micro):
+            part = slice(first, first + micro)
             rows = slice(start + first, start + first + micro)
             last = first + micro >= count
             with quiet(self.parallel, last):
-                levels, valid = self.predict(images[first : first + micro], draws, rows)
-                terms = self.objective(
-                    [level.prediction for level in levels], [level.target for level in levels], valid, draws.counts
-                )
+                outputs = self.outputs(images[part], draws, rows)
+                material = self._material(outputs, draws, rows, step)
+                if labels is not None:
+                    material = self._labelled(material, labels[part])
+                terms = self.objective(material)
                 # DDP averages over workers; the parts' losses are to be added.
                 (terms.total * self.workers.world).backward()  # type: ignore[no-untyped-call]
             for name, value in terms.named.items():
                 named[name] = named[name] + value if name in named else value
         if diagnose:
-            for index, level in enumerate(levels):
-                share = explained(level.prediction, level.target, level.cells, valid[index])
+            for index, level in enumerate(outputs.levels):
+                share = explained(level.prediction, level.target, level.cells, material.valid[index])
                 extra[f"explained.level{index}"] = share
         return named, extra
 
-    def predict(self, images: Tensor, draws: Draws, rows: slice) -> tuple[list[Level], list[Tensor | None]]:
-        """Levels and valid cells of the rows of the batch that `images` holds."""
-        device = self.device.device
-        images = self.views.apply(images.to(device, non_blocking=True), draws.views[rows])
-        masks = draws.masks[rows].to(device)
-        keep = None if draws.keep is None else draws.keep[:, rows].to(device)
+    def outputs(self, images: Tensor, draws: Draws, rows: slice) -> Outputs:
+        """What the model makes of the rows of the batch that `images` holds."""
+        inputs = self.cutter.inputs(images, draws, rows)
         with self.device.autocast():
-            levels: list[Level] = self.parallel(images, masks.context, masks.targets, keep)
-        valid = [None if level is None else level[rows].to(device) for level in draws.valid]
-        return levels, valid
+            outputs: Outputs = self.parallel(inputs)
+        return outputs
+
+    def _material(self, outputs: Outputs, draws: Draws, rows: slice, step: int) -> Material:
+        return Material(
+            predictions=[level.prediction for level in outputs.levels],
+            targets=[level.target for level in outputs.levels],
+            valid=self.cutter.valid(draws, rows),
+            counts=draws.counts,
+            embeddings=outputs.embeddings,
+            projections=outputs.projections,
+            logits=outputs.logits,
+            views=draws.batch * len(draws.views),
+            step=step,
+        )
+
+    def _labelled(self, material: Material, labels: Tensor) -> Material:
+        """The material with the labels of each view as distributions over classes."""
+        assert material.logits is not None
+        classes = material.logits.shape[1]
+        share = self.objective.label_smoothing
+        exact = nn.functional.one_hot(labels.to(material.logits.device), classes).float()
+        smooth = exact * (1.0 - share) + share / classes
+        views = len(material.logits) // len(labels)
+        return replace(material, labels=smooth.repeat(views, 1))

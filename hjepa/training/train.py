@@ -52,7 +52,7 @@ def train(
         if loop.metrics is not None:
             loop.metrics.close()
     if test and state == "completed" and run.workers.first:
-        write_json(loop.directory / "test.json", run.evaluator.test(run.model.target_encoder))
+        write_json(loop.directory / "test.json", run.evaluator.test(run.model.evaluated))
     return _finish(loop, state, reason)
 
 

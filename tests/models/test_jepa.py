@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hjepa.config import HierarchyConfig, MasksConfig, ModelConfig, PredictorConfig
+from hjepa.config import HierarchyConfig, MasksConfig, ModelConfig, PredictorConfig, TargetConfig
 from hjepa.masks import MaskSampler
-from hjepa.models import HJEPA
+from hjepa.models import HJEPA, Inputs, Level, Wants
 
 MODEL = ModelConfig.model_validate({"size": None, "width": 32, "depth": 2, "heads": 2})
 
@@ -19,12 +19,16 @@ def make(levels: int = 3, seed: int = 0, **fields: Any) -> HJEPA:
         {"width": 16, "depth": 2, "heads": 2, "blocks": fields.pop("blocks", "independent")}
     )
     hierarchy = HierarchyConfig.model_validate({"levels": levels, **fields})
-    return HJEPA(MODEL, predictor, hierarchy, grid=8, normalise_targets=True, seed=seed)
+    return HJEPA(MODEL, predictor, hierarchy, TargetConfig(), Wants(), grid=8, seed=seed)
 
 
 def batch(count: int = 4) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     masks = MaskSampler(MasksConfig(), 8).draw(count, 0, 1)
     return torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(2)), masks.context, masks.targets
+
+
+def levels_of(model: HJEPA, images: torch.Tensor, context: torch.Tensor, targets: torch.Tensor) -> list[Level]:
+    return list(model(Inputs(views=images, context=context, targets=targets)).levels)
 
 
 def plain_ijepa_loss(model: HJEPA, images: torch.Tensor, context: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -44,7 +48,7 @@ def plain_ijepa_loss(model: HJEPA, images: torch.Tensor, context: torch.Tensor, 
 
 def test_one_level_is_plain_ijepa_to_the_bit() -> None:
     model, (images, context, targets) = make(levels=1), batch()
-    (level,) = model(images, context, targets)
+    (level,) = levels_of(model, images, context, targets)
     shape = (4, targets.shape[1], targets.shape[2], 32)
     ours = level.prediction.view(shape).transpose(0, 1).reshape(-1, targets.shape[2], 32)
     theirs = level.target.view(shape).transpose(0, 1).reshape(-1, targets.shape[2], 32)
@@ -59,7 +63,7 @@ def test_one_level_is_plain_ijepa_to_the_bit() -> None:
 
 def test_targets_are_normalised_and_without_gradient() -> None:
     model, (images, context, targets) = make(), batch()
-    for level in model(images, context, targets):
+    for level in levels_of(model, images, context, targets):
         assert not level.target.requires_grad
         assert level.prediction.shape == level.target.shape == (*level.cells.shape, 32)
         assert torch.allclose(level.target.mean(-1), torch.zeros(()), atol=1e-5)
@@ -77,7 +81,7 @@ def test_pooled_targets_are_the_mean_of_their_children() -> None:
 @pytest.mark.parametrize("predictor", ["per_level", "shared"])
 def test_each_level_has_its_own_prediction_and_gradient(predictor: str) -> None:
     model, (images, context, targets) = make(predictor=predictor), batch()
-    levels = model(images, context, targets)
+    levels = levels_of(model, images, context, targets)
     assert [level.cells.shape[1] for level in levels] == [targets.shape[1] * targets.shape[2], 16, 4]
     (levels[1].prediction - levels[1].target).square().sum().backward()
     if predictor == "per_level":
@@ -98,12 +102,12 @@ def test_parameters_grow_by_a_predictor_per_level() -> None:
 def test_predictions_follow_their_queries() -> None:
     model, (images, context, targets) = make(levels=1), batch()
     order = torch.randperm(targets.shape[2], generator=torch.Generator().manual_seed(0))
-    a = model(images, context, targets)[0].prediction.view(4, targets.shape[1], -1, 32)
-    b = model(images, context, targets[..., order])[0].prediction.view(4, targets.shape[1], -1, 32)
+    a = levels_of(model, images, context, targets)[0].prediction.view(4, targets.shape[1], -1, 32)
+    b = levels_of(model, images, context, targets[..., order])[0].prediction.view(4, targets.shape[1], -1, 32)
     assert torch.allclose(a[:, :, order], b, atol=1e-5)
     predictor = model.predictors[0]
     predictor.positions_0.zero_()
-    same = model(images, context, targets)[0].prediction.view(4, targets.shape[1], -1, 32)
+    same = levels_of(model, images, context, targets)[0].prediction.view(4, targets.shape[1], -1, 32)
     assert torch.allclose(same, same[:, :, :1].expand_as(same), atol=1e-5)
 
 
@@ -112,10 +116,10 @@ def test_blocks_are_independent_unless_joint() -> None:
     fewer = targets[:, :2]
     count = 2 * targets.shape[2]
     alone, together = make(levels=1), make(levels=1, blocks="joint")
-    a = alone(images, context, targets)[0].prediction[:, :count]
-    assert torch.allclose(a, alone(images, context, fewer)[0].prediction, atol=1e-5)
-    b = together(images, context, targets)[0].prediction[:, :count]
-    assert not torch.allclose(b, together(images, context, fewer)[0].prediction, atol=1e-5)
+    a = levels_of(alone, images, context, targets)[0].prediction[:, :count]
+    assert torch.allclose(a, levels_of(alone, images, context, fewer)[0].prediction, atol=1e-5)
+    b = levels_of(together, images, context, targets)[0].prediction[:, :count]
+    assert not torch.allclose(b, levels_of(together, images, context, fewer)[0].prediction, atol=1e-5)
 
 
 def test_target_encoder_starts_equal_and_follows_by_the_formula() -> None:

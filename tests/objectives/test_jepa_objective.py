@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from hjepa.config import ObjectiveConfig
-from hjepa.objectives import JepaObjective, explained
+from hjepa.objectives import JepaObjective, Material, explained
 
 
 def levels() -> tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor | None]]:
@@ -29,7 +29,7 @@ def levels() -> tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor 
 def test_loss_is_the_weighted_mean(kind: str, function: object) -> None:
     predictions, targets, valid = levels()
     objective = JepaObjective(ObjectiveConfig.model_validate({"loss": kind}), (1.0, 0.5))
-    terms = objective(predictions, targets, valid, [60.0, float(valid[1].sum())])
+    terms = objective(Material(predictions, targets, valid, [60.0, float(valid[1].sum())]))
     first = function(predictions[0], targets[0])
     second = function(predictions[1][valid[1]], targets[1][valid[1]])
     assert torch.allclose(terms.total, (first + 0.5 * second) / 1.5)
@@ -40,9 +40,9 @@ def test_parts_of_a_batch_add_up() -> None:
     predictions, targets, valid = levels()
     objective = JepaObjective(ObjectiveConfig(), (1.0, 0.5))
     counts = [60.0, float(valid[1].sum())]
-    whole = objective(predictions, targets, valid, counts).total
+    whole = objective(Material(predictions, targets, valid, counts)).total
     parts = [
-        objective([p[r] for p in predictions], [t[r] for t in targets], [None, valid[1][r]], counts).total
+        objective(Material([p[r] for p in predictions], [t[r] for t in targets], [None, valid[1][r]], counts)).total
         for r in (slice(0, 2), slice(2, 6))
     ]
     assert torch.allclose(whole, parts[0] + parts[1])
@@ -50,10 +50,10 @@ def test_parts_of_a_batch_add_up() -> None:
 
 def test_weight_zero_has_no_gradient_and_an_empty_level_no_loss() -> None:
     predictions, targets, valid = levels()
-    JepaObjective(ObjectiveConfig(), (1.0, 0.0))(predictions, targets, valid, [60.0, 12.0]).total.backward()
+    JepaObjective(ObjectiveConfig(), (1.0, 0.0))(Material(predictions, targets, valid, [60.0, 12.0])).total.backward()
     assert predictions[1].grad.abs().sum() == 0 and predictions[0].grad.abs().sum() > 0
     empty = torch.zeros(6, 4, dtype=torch.bool)
-    terms = JepaObjective(ObjectiveConfig(), (1.0, 1.0))(predictions, targets, [None, empty], [60.0, 0.0])
+    terms = JepaObjective(ObjectiveConfig(), (1.0, 1.0))(Material(predictions, targets, [None, empty], [60.0, 0.0]))
     assert terms.named["loss.level1"] == 0 and torch.isfinite(terms.total)
 
 

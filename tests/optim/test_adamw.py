@@ -12,7 +12,7 @@ SETTINGS = ["model.size=micro", "model.layer_scale=1e-4", "model.positions=learn
 
 
 def test_groups_partition_the_parameters() -> None:
-    model = build_model(load_config(None, SETTINGS))
+    model = build_model(load_config(None, SETTINGS), 10)
     decayed, bare = parameter_groups(model.trainable())
     ids = [id(p) for group in (decayed, bare) for p in group["params"]]
     assert sorted(ids) == sorted(id(p) for p in model.trainable().values())
@@ -23,7 +23,7 @@ def test_groups_partition_the_parameters() -> None:
 
 
 def test_rates_reach_the_groups_and_the_exempt_stay_at_zero() -> None:
-    model = build_model(load_config(None, SETTINGS))
+    model = build_model(load_config(None, SETTINGS), 10)
     config = OptimConfig.model_validate({"weight_decay": 0.04, "weight_decay_end": 0.4})
     optimiser = make_optimiser(config, model.trainable())
     schedule = Schedule(config, EmaConfig(), 100)
@@ -34,7 +34,7 @@ def test_rates_reach_the_groups_and_the_exempt_stay_at_zero() -> None:
 
 
 def test_decay_without_gradient_shrinks_only_matrices() -> None:
-    model = build_model(load_config(None, SETTINGS))
+    model = build_model(load_config(None, SETTINGS), 10)
     optimiser = make_optimiser(OptimConfig(), model.trainable())
     apply_rates(optimiser, Schedule(OptimConfig.model_validate({"weight_decay": 0.5}), EmaConfig(), 10).at(1))
     before = {name: p.detach().clone() for name, p in model.trainable().items()}
