@@ -16,6 +16,8 @@ SIZES: dict[str, tuple[int, int, int]] = {
     "large": (1024, 24, 16),
     "huge": (1280, 32, 16),
 }
+#: Kinds of rotary positions and the base of their frequencies when `model.rope_theta` is null.
+ROPE_THETA = {"axial": 100.0, "mixed": 10.0, "dinov3": 100.0}
 HIERARCHICAL = [2, 3, 4]
 BLOCKS = ["multiblock", "block"]
 
@@ -116,12 +118,34 @@ class ModelConfig(Section):
         4.0, "Hidden width of a block's MLP over the token width.", effect="training", flip=2.0
     )
     patch_size: Annotated[int, Field(ge=1)] = knob(4, "Side of a patch in pixels.", effect="training", flip=8)
-    positions: Literal["sincos", "learned"] = knob(
+    patch_sizes: tuple[Annotated[int, Field(ge=1)], ...] | None = knob(
+        None,
+        "Patch sizes, one drawn for each step, whose kernels are resized from that of patch_size; "
+        "null trains at patch_size alone. Evaluation is at patch_size.",
+        effect="training",
+        flip=[4, 8],
+        source="FlexiViT (arXiv 2212.08013)",
+    )
+    positions: Literal["sincos", "learned", "none"] = knob(
         "sincos",
-        "Absolute position embedding, added before masking.",
+        "Absolute position embedding of the encoder, added before masking; the predictor's is sine-cosine, or none.",
         effect="training",
         flip="learned",
         source="I-JEPA code, `get_2d_sincos_pos_embed`",
+    )
+    rope: Literal["none", "axial", "mixed", "dinov3"] = knob(
+        "none",
+        "Rotary positions in encoder and predictor, beside the absolute ones or alone; mixed learns its frequencies.",
+        effect="training",
+        flip="axial",
+        source="RoPE-ViT (arXiv 2403.13298) for axial and mixed; DINOv3 (arXiv 2508.10104)",
+    )
+    rope_theta: Annotated[float, Field(gt=1.0)] | None = knob(
+        None,
+        "Base of the rotary frequencies; null takes 100, or 10 for mixed.",
+        effect="training",
+        flip=20.0,
+        when={"model.rope": list(ROPE_THETA)},
     )
     init: Literal["xavier", "trunc_normal"] = knob(
         "xavier",
@@ -156,6 +180,30 @@ class ModelConfig(Section):
         if width % 4:
             raise ValueError(f"width: got {width}; allowed multiples of 4")
         return self
+
+    @model_validator(mode="after")
+    def _places(self) -> "ModelConfig":
+        if self.positions == "none" and self.rope == "none":
+            raise ValueError(
+                "positions: got none; allowed sincos, learned, or a model.rope besides (else patches have no order)"
+            )
+        width, _, heads = self.shape
+        if self.rope != "none" and width // heads % 4:
+            raise ValueError(f"rope: got {self.rope}; allowed where width / heads = {width // heads} is divisible by 4")
+        sizes = self.patch_sizes
+        if sizes is not None and (len(sizes) < 2 or list(sizes) != sorted(set(sizes))):
+            raise ValueError(f"patch_sizes: got {list(sizes)}; allowed null or two or more, each larger than the last")
+        return self
+
+    @property
+    def theta(self) -> float:
+        """Base of the rotary frequencies."""
+        return self.rope_theta or ROPE_THETA[self.rope]
+
+    @property
+    def training_patches(self) -> tuple[int, ...]:
+        """The patch sizes that a step may have."""
+        return self.patch_sizes or (self.patch_size,)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -81,6 +81,10 @@ class Encoder(nn.Module):
                 pooled.append(self.norm(tokens).float().mean(1))
         return torch.cat(pooled, 1)
 
+    def patches(self, images: Tensor) -> Tensor:
+        """[B, 3, s, s] -> [B, N, 3 p p]: the pixels of each patch."""
+        return patchify(images, self.patch_size)
+
     def _embed(self, images: Tensor, visible: Tensor | None, size: int) -> Tensor:
         patches = patchify(images, size)
         positions = self._positions(images.shape[-1] // size)

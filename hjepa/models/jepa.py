@@ -49,10 +49,11 @@ class HJEPA(nn.Module):
 
     def _make_predictors(self, config: PredictorConfig, grid: int) -> list[Predictor]:
         shared = self.hierarchy.predictor == "shared" and self.hierarchy.levels > 1
-        served = [self.cells] if shared else [[count] for count in self.cells]
+        levels = list(range(self.hierarchy.levels))
+        served = [levels] if shared else [[level] for level in levels]
         encoder = self.encoder
         wide = encoder.width if self.target.features == "encoder" else 3 * encoder.patch_size**2
-        return [Predictor(config, encoder.width, wide, grid, levels) for levels in served]
+        return [Predictor(config, encoder.config, wide, grid, levels) for levels in served]
 
     @property
     def evaluated(self) -> Encoder:
@@ -77,12 +78,26 @@ class HJEPA(nn.Module):
             tokens = self.encoder(inputs.images, inputs.context, inputs.keep)
             levels = self._levels(tokens, inputs, maps)
             pooled = self._pooled(tokens, levels[0], inputs)
+            if inputs.around is not None:
+                local = self._local(inputs, inputs.around, maps[0][: len(inputs.views) // inputs.count])
         if "view" in self.wants.embeddings:
             pooled["view"] = self._whole(inputs)
         logits = None
         if self.classifier is not None:
             logits = self.classifier(pooled["view"][: inputs.count].flatten(0, 1))
         return Outputs(levels, local, pooled, {}, logits)
+
+    def _local(self, inputs: Inputs, around: Tensor, first: Tensor) -> Level:
+        """Each small crop's tokens predict cells of the first view's finest map, [L * B, T', D].
+
+        The tokens lie where their crop lies in that view; the queries are cells of its grid.
+        """
+        assert inputs.locals is not None
+        tokens = self.encoder(inputs.locals, None, inputs.keep_locals)
+        predicted = self.predictors[0](tokens, None, around.unsqueeze(1), places=inputs.places).flatten(1, 2)
+        whole = first.repeat(len(around) // len(first), 1, 1)
+        wanted = whole.gather(1, around.unsqueeze(-1).expand(-1, -1, whole.shape[-1]))
+        return Level(predicted, wanted, around)
 
     def _pooled(self, tokens: Tensor, finest: Level, inputs: Inputs) -> dict[str, Tensor]:
         """The embeddings that come with the prediction."""

@@ -9,13 +9,16 @@ from torch import nn
 from hjepa.config import EmaConfig, OptimConfig
 from hjepa.optim.schedules import lr_at, momentum_at, weight_decay_at
 
+#: Ends of the names of parameters that are not weights of a map, whatever their shape.
+UNDECAYED = ("bias", "positions", "rope.frequencies")
+
 
 def parameter_groups(parameters: Mapping[str, nn.Parameter]) -> list[dict[str, object]]:
-    """Two groups: decayed weight matrices; biases, norms, scales and position tables without decay.
+    """Two groups: decayed weight matrices; biases, norms, scales, position tables and rotary frequencies without decay.
 
-    Source: I-JEPA code, `helper.init_opt`; position tables as in timm's `no_weight_decay`.
+    Source: I-JEPA code, `helper.init_opt`; the last two as in the `no_weight_decay` of timm and of RoPE-ViT.
     """
-    exempt = {name for name, p in parameters.items() if p.ndim <= 1 or name.endswith(("bias", "positions"))}
+    exempt = {name for name, p in parameters.items() if p.ndim <= 1 or name.endswith(UNDECAYED)}
     decayed = [p for name, p in parameters.items() if name not in exempt]
     bare = [p for name, p in parameters.items() if name in exempt]
     return [{"params": decayed, "decays": True}, {"params": bare, "decays": False, "weight_decay": 0.0}]

@@ -55,7 +55,7 @@ def test_linear_patches_equal_the_convolution() -> None:
     encoder, x = make(), images()
     weight = encoder.patch_embed.weight.view(32, 3, 4, 4)
     conv = torch.nn.functional.conv2d(x, weight, encoder.patch_embed.bias, stride=4).flatten(2).transpose(1, 2)
-    assert torch.allclose(encoder._embed(x, None), conv + encoder.positions, atol=1e-5)
+    assert torch.allclose(encoder._embed(x, None, 4), conv + encoder.positions, atol=1e-5)
 
 
 def test_order_of_visible_tokens_only_permutes_the_output() -> None:
@@ -69,7 +69,7 @@ def test_layer_scale_adds_its_parameters_and_zero_is_the_identity() -> None:
     grown = sum(p.numel() for p in scaled.parameters()) - sum(p.numel() for p in plain.parameters())
     assert grown == 2 * 32 * 3
     x = images()
-    assert torch.equal(scaled(x), scaled.norm(scaled._embed(x, None)))
+    assert torch.equal(scaled(x), scaled.norm(scaled._embed(x, None, 4)))
     scaled(x).sum().backward()
     assert scaled.blocks[0].scale1.grad.abs().sum() > 0
     for name, parameter in plain.named_parameters():
@@ -87,7 +87,7 @@ def test_stochastic_depth_keeps_the_mean_and_spares_the_first_block() -> None:
 def test_dropped_branches_are_absent_and_layer_scale_does_not_undo_it() -> None:
     encoder, x = make(layer_scale=0.1), images()
     nothing = torch.zeros(6, 2)
-    assert torch.equal(encoder(x, keep=nothing), encoder.norm(encoder._embed(x, None)))
+    assert torch.equal(encoder(x, keep=nothing), encoder.norm(encoder._embed(x, None, 4)))
     assert torch.equal(encoder(x, keep=torch.ones(6, 2)), encoder(x))
 
 

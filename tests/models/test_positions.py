@@ -1,8 +1,9 @@
-"""Claims: sine-cosine positions equal I-JEPA's; a level's cell sits at the centre of what it covers."""
+"""Claims: sine-cosine positions equal I-JEPA's; a cell sits at the centre of what it covers; a grid of other
+patches spans the same image; a learned table is interpolated, not stretched in memory."""
 
 import torch
 
-from hjepa.models.positions import grid_positions, sincos
+from hjepa.models.positions import centres, grid_positions, interpolated, sincos
 
 
 def test_official_values() -> None:
@@ -19,6 +20,26 @@ def test_official_sum_and_rows() -> None:
 
 
 def test_cells_of_a_level_are_centred() -> None:
-    centres = torch.tensor([0.5, 2.5])
-    rows, columns = torch.meshgrid(centres, centres, indexing="ij")
-    assert torch.equal(grid_positions(4, 16, 2), sincos(rows.flatten(), columns.flatten(), 16))
+    assert centres(4, 2).tolist() == [[0.5, 0.5], [0.5, 2.5], [2.5, 0.5], [2.5, 2.5]]
+    assert centres(7, 3)[:, 1].tolist() == [1.0, 3.0, 5.0] * 3  # adaptive pooling's cells overlap: 0-2, 2-4, 4-6
+    assert torch.equal(grid_positions(4, 16, 2), sincos(centres(4, 2), 16))
+
+
+def test_patches_of_another_size_span_the_same_image() -> None:
+    coarse, fine = centres(4, unit=2.0), centres(16, unit=0.5)
+    assert torch.equal(coarse, centres(8, 4))  # a patch twice as large covers what a level-1 cell covers
+    assert fine[0].tolist() == [-0.25, -0.25] and fine[-1].tolist() == [7.25, 7.25]
+
+
+def test_places_may_be_any_tensor_of_points_in_single_precision() -> None:
+    points = torch.tensor([[[0.25, 3.5], [2.0, 1.0]]])
+    assert sincos(points, 8).shape == (1, 2, 8)
+    assert torch.allclose(sincos(points, 8)[0, 1], sincos(centres(4), 8)[2 * 4 + 1], atol=1e-6)
+
+
+def test_a_learned_table_is_interpolated() -> None:
+    ramp = centres(4).float()  # a table that holds its own row and column
+    inner = (interpolated(ramp, 8) - centres(8, unit=0.5).float()).view(8, 8, 2)[2:6, 2:6]
+    assert inner.abs().max() < 0.05
+    assert torch.allclose(interpolated(ramp, 4), ramp, atol=1e-6)
+    assert torch.allclose(interpolated(ramp, 2).mean(0), ramp.mean(0), atol=1e-5)
