@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hjepa.config.fields import POSITIVE, Section, knob
+from hjepa.config.fields import POSITIVE, PREDICTS, Section, knob
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -151,12 +151,13 @@ class ViewsConfig(Section):
         when={"views.locals": POSITIVE},
         source="DINO code: (0.05, 0.4)",
     )
-    augmentation: Literal["none", "three_augment"] = knob(
+    augmentation: Literal["none", "three_augment", "randaugment"] = knob(
         "none",
-        "three_augment: one of grayscale, solarise, blur per image, then colour jitter.",
+        "three_augment: one of grayscale, solarise, blur per image, then colour jitter; "
+        "randaugment: random operations of fourteen, some of which move the pixels.",
         effect="training",
         flip="three_augment",
-        source="DeiT III (arXiv 2204.07118), section 3.2",
+        source="DeiT III (arXiv 2204.07118), section 3.2; RandAugment (arXiv 1909.13719)",
     )
     color_jitter: Annotated[float, Field(ge=0.0, lt=1.0)] = knob(
         0.3,
@@ -165,6 +166,53 @@ class ViewsConfig(Section):
         flip=0.6,
         when={"views.augmentation": ["three_augment"]},
     )
+    randaugment_ops: Annotated[int, Field(ge=1, le=14)] = knob(
+        2,
+        "Operations of RandAugment on each image, one after the other.",
+        effect="training",
+        flip=1,
+        when={"views.augmentation": ["randaugment"]},
+    )
+    randaugment_magnitude: Annotated[int, Field(ge=0, le=30)] = knob(
+        9,
+        "Strength of RandAugment's operations, of 30.",
+        effect="training",
+        flip=20,
+        when={"views.augmentation": ["randaugment"]},
+    )
+    erasing: Fraction = knob(
+        0.0,
+        "Probability that a random box (2 to 33 % of the view) is grey to the student; the target sees it.",
+        effect="training",
+        flip=0.5,
+        when=PREDICTS,
+        source="Random Erasing (arXiv 1708.04896), on the context alone",
+    )
+    noise: Annotated[float, Field(ge=0.0, le=10.0)] = knob(
+        0.0,
+        "Standard deviation of Gaussian pixel noise that only the student sees, in units of the normalised view.",
+        effect="training",
+        flip=0.5,
+        when=PREDICTS,
+        source="denoising autoencoders (Vincent et al. 2008), on the context alone",
+    )
+    mixup: Annotated[float, Field(ge=0.0, le=10.0)] = knob(
+        0.0,
+        "Each pair of images of a batch blended, in shares drawn from Beta(mixup, mixup); 0 is off.",
+        effect="training",
+        flip=0.8,
+        when={"objective.supervised.weight": POSITIVE},
+        source="mixup (arXiv 1710.09412)",
+    )
+    cutmix: Annotated[float, Field(ge=0.0, le=10.0)] = knob(
+        0.0,
+        "A box of each image's partner pasted in, its area drawn from Beta(cutmix, cutmix); 0 is off. "
+        "Beside mixup each takes half of the steps.",
+        effect="training",
+        flip=1.0,
+        when={"objective.supervised.weight": POSITIVE},
+        source="CutMix (arXiv 1905.04899)",
+    )
 
     @model_validator(mode="after")
     def _ranges(self) -> "ViewsConfig":
@@ -172,4 +220,9 @@ class ViewsConfig(Section):
             low, high = getattr(self, name)
             if not 0 < low <= high:
                 raise ValueError(f"{name}: got [{low}, {high}]; allowed 0 < low <= high")
+        if self.augmentation == "randaugment" and self.locals and self.local_mode == "context":
+            raise ValueError(
+                "augmentation: got randaugment, which moves pixels; allowed none, three_augment "
+                "with views.local_mode context, which needs to know where a small crop lies"
+            )
         return self

@@ -1,46 +1,23 @@
-"""The view of each image that context and target share: drawn for a whole batch, applied to any slice of it."""
+"""The views of an image, which context and target share: drawn for a whole batch, applied to any slice of it."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from hjepa.config import ViewsConfig
-from hjepa.data import photometric
+from hjepa.data import corruption, photometric
+from hjepa.data.boxes import random_boxes
+from hjepa.data.parameters import SIMPLE_CROP_PADDING, ViewParameters
+from hjepa.data.randaugment import draw_operations, randaugment
 from hjepa.data.resample import full_matrix, mirrored, resample, resize_matrix, shifted
 from hjepa.runtime.streams import generator
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-CROP_ATTEMPTS = 10
-SIMPLE_CROP_PADDING = 4
 
-
-@dataclass(frozen=True)
-class ViewParameters:
-    """One row for each image of a batch of B, on the CPU; None where a technique is off. Sliceable.
-
-    box: float32 [B, 4] crop as top, left, height, width in stored pixels; offset: int64 [B, 2] position
-    down and right, 0..8; flip: bool [B]; choice: int64 [B] operation of 3-Augment; sigma: float32 [B] of
-    its blur; factor: float32 [B, 3] and order: int64 [B, 3] of the colour jitter.
-    """
-
-    batch: int
-    box: Tensor | None = None
-    offset: Tensor | None = None
-    flip: Tensor | None = None
-    choice: Tensor | None = None
-    sigma: Tensor | None = None
-    factor: Tensor | None = None
-    order: Tensor | None = None
-
-    def __len__(self) -> int:
-        return self.batch
-
-    def __getitem__(self, rows: slice) -> "ViewParameters":
-        tensors = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "batch"}
-        sliced = {name: None if tensor is None else tensor[rows] for name, tensor in tensors.items()}
-        return ViewParameters(batch=len(range(*rows.indices(self.batch))), **sliced)
+#: A random stream of the step, by its name.
+Stream = Callable[[str], torch.Generator]
 
 
 class Views:
@@ -49,31 +26,67 @@ class Views:
     def __init__(self, config: ViewsConfig) -> None:
         self.config = config
 
-    def draw(self, batch: int, stored_size: int, seed: int, step: int) -> ViewParameters:
+    def small(self) -> "Views":
+        """Small crops of the same images: random ones of `local_size` and `local_scale`, otherwise as these views."""
+        config = self.config
+        return Views(
+            config.model_copy(
+                update={"size": config.local_size, "crop": "random_resized", "crop_scale": config.local_scale}
+            )
+        )
+
+    def draw(self, batch: int, stored_size: int, seed: int, step: int, *view: int) -> ViewParameters:
         """Parameters of every image of a batch at one step, from one random stream for each technique.
 
         So switching one technique leaves the others' draws as they were, and the draw of an image does
-        not depend on how the batch is later cut up.
+        not depend on how the batch is later cut up. `view` numbers further views of the same images,
+        which are drawn independently.
         """
+
+        def stream(name: str) -> torch.Generator:
+            return generator(seed, f"views.{name}", step, *view)
+
+        drawn = self._draw_crop(batch, stored_size, stream) | self._draw_colours(batch, stream)
+        drawn |= self._draw_corruption(batch, stream)
+        return ViewParameters(batch=batch, stored=stored_size, size=self.config.size, **drawn)
+
+    def _draw_crop(self, batch: int, stored_size: int, stream: Stream) -> dict[str, Tensor]:
         config = self.config
         drawn: dict[str, Tensor] = {}
         if config.crop == "random_resized":
-            stream = generator(seed, "views.crop", step)
-            drawn["box"] = _random_boxes(batch, stored_size, config.crop_scale, config.crop_ratio, stream)
+            drawn["box"] = random_boxes(batch, stored_size, config.crop_scale, config.crop_ratio, stream("crop"))
         elif config.crop == "simple":
-            stream = generator(seed, "views.crop", step)
-            drawn["offset"] = torch.randint(0, 2 * SIMPLE_CROP_PADDING + 1, (batch, 2), generator=stream)
+            drawn["offset"] = torch.randint(0, 2 * SIMPLE_CROP_PADDING + 1, (batch, 2), generator=stream("crop"))
         if config.flip > 0:
-            drawn["flip"] = torch.rand(batch, generator=generator(seed, "views.flip", step)) < config.flip
+            drawn["flip"] = torch.rand(batch, generator=stream("flip")) < config.flip
+        return drawn
+
+    def _draw_colours(self, batch: int, stream: Stream) -> dict[str, Tensor]:
+        config = self.config
+        drawn: dict[str, Tensor] = {}
         if config.augmentation == "three_augment":
             low, high = photometric.BLUR_SIGMA
-            drawn["choice"] = torch.randint(0, 3, (batch,), generator=generator(seed, "views.three_augment", step))
-            drawn["sigma"] = low + (high - low) * torch.rand(batch, generator=generator(seed, "views.blur", step))
+            drawn["choice"] = torch.randint(0, 3, (batch,), generator=stream("three_augment"))
+            drawn["sigma"] = low + (high - low) * torch.rand(batch, generator=stream("blur"))
             if config.color_jitter > 0:
-                uniform = torch.rand(batch, 6, generator=generator(seed, "views.color_jitter", step))
+                uniform = torch.rand(batch, 6, generator=stream("color_jitter"))
                 drawn["factor"] = 1.0 + config.color_jitter * (2.0 * uniform[:, :3] - 1.0)
                 drawn["order"] = uniform[:, 3:].argsort(1)
-        return ViewParameters(batch=batch, **drawn)
+        elif config.augmentation == "randaugment":
+            drawn["operations"] = draw_operations(batch, config.randaugment_ops, stream("randaugment"))
+        return drawn
+
+    def _draw_corruption(self, batch: int, stream: Stream) -> dict[str, Tensor]:
+        config = self.config
+        drawn: dict[str, Tensor] = {}
+        if config.erasing > 0:
+            random = stream("erasing")
+            erased = torch.rand(batch, generator=random) < config.erasing
+            box = random_boxes(batch, config.size, corruption.ERASED_SHARE, corruption.ERASED_RATIO, random)
+            drawn["erased"] = box * erased[:, None]
+        if config.noise > 0:
+            drawn["noise"] = torch.randint(0, 2**62, (batch,), generator=stream("noise"))
+        return drawn
 
     @torch.no_grad()
     def apply(self, images: Tensor, params: ViewParameters) -> Tensor:
@@ -85,6 +98,20 @@ class Views:
         with torch.autocast(images.device.type, enabled=False):
             view = self._photometric(self._geometric(_unit(images), params), params)
             return _normalised(view)
+
+    @torch.no_grad()
+    def corrupt(self, views: Tensor, params: ViewParameters) -> Tensor | None:
+        """What the student alone sees of `views` (float32 [B, 3, size, size], as `apply` makes them); None: no change.
+
+        Noise first, then boxes are erased.
+        """
+        if params.noise is None and params.erased is None:
+            return None
+        assert len(views) == len(params), "one row of parameters for each view"
+        with torch.autocast(views.device.type, enabled=False):
+            if params.noise is not None:
+                views = views + self.config.noise * corruption.gaussian(params.noise, views.shape[1:], views.device)
+            return views if params.erased is None else corruption.erase(views, params.erased)
 
     @torch.no_grad()
     def plain(self, images: Tensor) -> Tensor:
@@ -121,6 +148,8 @@ class Views:
         if params.factor is not None and params.order is not None:
             factor, order = (tensor.to(view.device, non_blocking=True) for tensor in (params.factor, params.order))
             view = photometric.color_jitter(view, factor, order)
+        if params.operations is not None:
+            view = randaugment(view, params.operations, self.config.randaugment_magnitude)
         return view
 
 
@@ -131,28 +160,3 @@ def _unit(images: Tensor) -> Tensor:
 def _normalised(images: Tensor) -> Tensor:
     mean, std = (torch.tensor(stat, device=images.device)[:, None, None] for stat in (IMAGENET_MEAN, IMAGENET_STD))
     return images.sub_(mean).div_(std)  # in place: always a tensor of our own, see _unit
-
-
-def _random_boxes(
-    batch: int, side: int, scale: tuple[float, float], ratio: tuple[float, float], stream: torch.Generator
-) -> Tensor:
-    """Float32 [B, 4]: top, left, height, width of whole pixels, by the rule of torchvision's RandomResizedCrop.
-
-    Ten attempts at a random area and log-uniform aspect ratio; the first that fits, else the largest
-    centred box of an allowed ratio.
-    """
-    uniform = torch.rand(batch, CROP_ATTEMPTS, 4, generator=stream, dtype=torch.float64)
-    area = side * side * (scale[0] + (scale[1] - scale[0]) * uniform[..., 0])
-    low, high = torch.tensor(ratio, dtype=torch.float64).log()
-    aspect = (low + (high - low) * uniform[..., 1]).exp()
-    height, width = (area / aspect).sqrt().round(), (area * aspect).sqrt().round()
-    fits = (height >= 1) & (height <= side) & (width >= 1) & (width <= side)
-    first = fits.to(torch.int8).argmax(1)[:, None]
-    height, width, down, right = (
-        tensor.gather(1, first)[:, 0] for tensor in (height, width, uniform[..., 2], uniform[..., 3])
-    )
-    top, left = (down * (side - height + 1)).floor(), (right * (side - width + 1)).floor()
-    box = torch.stack([top, left, height, width], 1)
-    tallest, widest = max(1, round(side / max(1.0, ratio[0]))), max(1, round(side * min(1.0, ratio[1])))
-    fallback = [(side - tallest) // 2, (side - widest) // 2, tallest, widest]
-    return torch.where(fits.any(1)[:, None], box, torch.tensor(fallback, dtype=torch.float64)).float()

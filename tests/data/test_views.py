@@ -35,8 +35,8 @@ def images(count: int = 12, size: int = 32) -> torch.Tensor:
 
 def drawn(params: ViewParameters) -> dict[str, torch.Tensor]:
     """What was drawn."""
-    tensors = {field.name: getattr(params, field.name) for field in fields(params) if field.name != "batch"}
-    return {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    values = {field.name: getattr(params, field.name) for field in fields(params)}
+    return {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
 
 
 @pytest.mark.parametrize("stored", [24, 32, 8])
