@@ -2,9 +2,9 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from hjepa.config import HierarchyConfig
+from hjepa.config.hierarchy import cell_windows
 from hjepa.masks.blocks import MaskSampler
 from hjepa.overrides import ConfigError, problem
 
@@ -17,18 +17,29 @@ def level_grids(grid: int, levels: int) -> list[int]:
     return [grid >> level for level in range(levels)]
 
 
-def level_targets(targets: Tensor, grid: int, levels: int, rule: str) -> list[Tensor]:
+def level_targets(targets: Tensor, grid: int, levels: int, rule: str, pooling: str = "adaptive") -> list[Tensor]:
     """Boolean maps [B, G_l] of the target cells of levels 1 and up.
 
     targets: [B, M, T] level-0 indices. A cell is a target when any, at least half or all of the
-    level-0 cells it covers lie in the union of the blocks; cells are those of adaptive average
-    pooling, the same as the pooled targets.
+    level-0 cells it covers (`cell_windows`) lie in the union of the blocks.
     """
     covered = torch.zeros(targets.shape[0], grid * grid)
     covered.scatter_(1, targets.flatten(1).cpu(), 1.0)
-    image = covered.view(-1, 1, grid, grid)
-    shares = (F.adaptive_avg_pool2d(image, size).flatten(1) for size in level_grids(grid, levels)[1:])
-    return [share >= _SHARE[rule] for share in shares]
+    image = covered.view(-1, grid, grid)
+    chosen = []
+    for level in range(1, levels):
+        mean = _mean_over_cells(grid, level, pooling)
+        chosen.append((mean @ image @ mean.T).flatten(1) >= _SHARE[rule])
+    return chosen
+
+
+def _mean_over_cells(grid: int, level: int, pooling: str) -> Tensor:
+    """The matrix [n, grid] that averages rows, or columns, over the cells of a level."""
+    windows = cell_windows(grid, level, pooling)
+    mean = torch.zeros(len(windows), grid)
+    for index, (first, end) in enumerate(windows):
+        mean[index, first:end] = 1.0 / (end - first)
+    return mean
 
 
 def refuse_empty_levels(config: HierarchyConfig, sampler: MaskSampler) -> None:

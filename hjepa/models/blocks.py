@@ -94,5 +94,5 @@ def _scaled(branch: Tensor, scale: Tensor | None, keep: Tensor | None) -> Tensor
 def reset(module: nn.Module) -> None:
     """Zero every linear bias; weight matrices are drawn by `runtime.streams.initialise`."""
     for part in module.modules():
-        if isinstance(part, nn.Linear):
+        if isinstance(part, nn.Linear) and part.bias is not None:
             nn.init.zeros_(part.bias)

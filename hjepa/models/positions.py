@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 def centres(
     grid: int,
-    cells: int | None = None,
+    level: int = 0,
+    pooling: str = "adaptive",
     *,
     unit: float = 1.0,
     device: torch.device | None = None,
@@ -19,13 +20,15 @@ def centres(
 ) -> Tensor:
     """Places [cells * cells, 2] of the cell centres of one level of a grid, in raster order.
 
-    grid: patches per side at level 0; cells: cells per side of the level (default: the grid itself);
-    unit: length of a patch of this grid. A cell covers the patches that adaptive average pooling gives it.
+    grid: patches per side at level 0; unit: length of a patch of this grid. The cells are those of
+    `hjepa.config.hierarchy.cell_windows`.
     """
-    cells = cells or grid
+    cells, side = grid >> level, 1 << level
     index = torch.arange(cells, device=device, dtype=dtype)
-    first = (index * grid / cells).floor()
-    last = ((index + 1) * grid / cells).ceil() - 1
+    if pooling == "floor":
+        first, last = index * side, index * side + side - 1
+    else:
+        first, last = (index * grid / cells).floor(), ((index + 1) * grid / cells).ceil() - 1
     centre = ((first + last) / 2 + 0.5) * unit - 0.5
     rows, columns = torch.meshgrid(centre, centre, indexing="ij")
     return torch.stack([rows.flatten(), columns.flatten()], 1)
@@ -48,9 +51,9 @@ def sincos(places: Tensor, dim: int) -> Tensor:
     return torch.cat(halves, -1).float()
 
 
-def grid_positions(grid: int, dim: int, cells: int | None = None) -> Tensor:
+def grid_positions(grid: int, dim: int, level: int = 0, pooling: str = "adaptive") -> Tensor:
     """Embeddings [cells * cells, dim] of the cell centres of a level."""
-    return sincos(centres(grid, cells), dim)
+    return sincos(centres(grid, level, pooling), dim)
 
 
 def interpolated(table: Tensor, grid: int) -> Tensor:

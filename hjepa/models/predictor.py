@@ -20,10 +20,18 @@ class Predictor(nn.Module):
     Source: I-JEPA (arXiv 2301.08243), section 3, code `VisionTransformerPredictor`.
     """
 
-    def __init__(self, config: PredictorConfig, model: ModelConfig, wide: int, grid: int, levels: list[int]) -> None:
+    def __init__(
+        self,
+        config: PredictorConfig,
+        model: ModelConfig,
+        wide: int,
+        grid: int,
+        levels: Sequence[int],
+        pooling: str = "adaptive",
+    ) -> None:
         super().__init__()
         width, heads = config.width, config.heads
-        self.width, self.grid, self.levels = width, grid, levels
+        self.width, self.grid, self.levels, self.pooling = width, grid, levels, pooling
         self.absolute = model.positions != "none"
         self.embed = nn.Linear(model.shape[0], width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
@@ -34,7 +42,7 @@ class Predictor(nn.Module):
         if self.absolute:
             self.register_buffer("context_positions", grid_positions(grid, width), persistent=False)
             for index, level in enumerate(levels):
-                table = grid_positions(grid, width, grid >> level)
+                table = grid_positions(grid, width, level, pooling)
                 self.register_buffer(f"positions_{index}", table, persistent=False)
         self.rope = None
         if model.rope != "none":
@@ -64,8 +72,8 @@ class Predictor(nn.Module):
             positions = sincos(places, self.width) if self.absolute else None
         else:
             assert visible is not None
-            positions, places = self._placed("context_positions", grid, grid, visible)
-        asked, asked_places = self._placed(f"positions_{level}", grid, grid >> self.levels[level], queries)
+            positions, places = self._placed("context_positions", grid, 0, visible)
+        asked, asked_places = self._placed(f"positions_{level}", grid, self.levels[level], queries)
         tokens = self.embed(context)
         if positions is not None:
             tokens = tokens + positions
@@ -87,15 +95,16 @@ class Predictor(nn.Module):
         out: Tensor = self.blocks[-1](mixed, last=count, rotation=rotations[-1])
         return out
 
-    def _placed(self, name: str, grid: int, cells: int, indices: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Position embeddings [..., width] and places [..., 2] of cells of a grid; None where nothing asks for them.
+    def _placed(self, name: str, grid: int, level: int, indices: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Position embeddings [..., width] and places [..., 2] of a grid's cells; None where nothing asks for them.
 
         name: of the table of embeddings for the trained grid.
         """
         where = None
         if self.rope is not None or grid != self.grid:
             device = indices.device
-            where = centres(grid, cells, unit=self.grid / grid, device=device, dtype=torch.float32)
+            unit = self.grid / grid
+            where = centres(grid, level, self.pooling, unit=unit, device=device, dtype=torch.float32)
         embedded = None
         if self.absolute:
             table = getattr(self, name) if grid == self.grid else sincos(where, self.width)

@@ -26,6 +26,17 @@ def test_rule_counts_children(rule: str, share: int) -> None:
             assert bool(chosen[image, cell]) == (sum(child in inside for child in children) >= share)
 
 
+@pytest.mark.parametrize("rule", ["any", "all"])
+def test_floor_pooling_counts_only_the_cells_it_covers(rule: str) -> None:
+    """On a 9x9 grid the last row is in no cell; with adaptive pooling it is in the last."""
+    last_row = torch.arange(72, 81).view(1, 1, -1)
+    assert not level_targets(last_row, 9, 3, rule, "floor")[0].any()
+    assert level_targets(last_row, 9, 3, "any", "adaptive")[0].any()
+    block = torch.tensor([0, 1, 9, 10]).view(1, 1, -1)
+    (chosen,) = level_targets(block, 9, 2, rule, "floor")
+    assert chosen[0].nonzero().flatten().tolist() == [0]
+
+
 def test_all_is_refused_on_a_small_grid() -> None:
     sampler = MaskSampler(MasksConfig(), 8)
     refuse_empty_levels(HierarchyConfig(levels=3), sampler)

@@ -20,14 +20,14 @@ def test_official_sum_and_rows() -> None:
 
 
 def test_cells_of_a_level_are_centred() -> None:
-    assert centres(4, 2).tolist() == [[0.5, 0.5], [0.5, 2.5], [2.5, 0.5], [2.5, 2.5]]
-    assert centres(7, 3)[:, 1].tolist() == [1.0, 3.0, 5.0] * 3  # adaptive pooling's cells overlap: 0-2, 2-4, 4-6
-    assert torch.equal(grid_positions(4, 16, 2), sincos(centres(4, 2), 16))
+    assert centres(4, 1).tolist() == [[0.5, 0.5], [0.5, 2.5], [2.5, 0.5], [2.5, 2.5]]
+    assert centres(7, 1)[:, 1].tolist() == [1.0, 3.0, 5.0] * 3  # adaptive pooling's cells overlap: 0-2, 2-4, 4-6
+    assert torch.equal(grid_positions(4, 16, 1), sincos(centres(4, 1), 16))
 
 
 def test_patches_of_another_size_span_the_same_image() -> None:
     coarse, fine = centres(4, unit=2.0), centres(16, unit=0.5)
-    assert torch.equal(coarse, centres(8, 4))  # a patch twice as large covers what a level-1 cell covers
+    assert torch.equal(coarse, centres(8, 1))  # a patch twice as large covers what a level-1 cell covers
     assert fine[0].tolist() == [-0.25, -0.25] and fine[-1].tolist() == [7.25, 7.25]
 
 
