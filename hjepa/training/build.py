@@ -1,6 +1,8 @@
 """Config -> the parts of a run. The only place that sees a whole Config."""
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +12,9 @@ from hjepa.config import Config, HierarchyConfig, MasksConfig
 from hjepa.data import Dataset, Views, open_dataset
 from hjepa.evaluation import Evaluator
 from hjepa.masks import MaskSampler, refuse_empty_levels
-from hjepa.models import HJEPA, Wants, resolve_kernel
+from hjepa.models import HJEPA, Encoder, Wants, resolve_kernel
 from hjepa.objectives import Objective
-from hjepa.optim import Schedule, make_optimiser
+from hjepa.optim import Batches, Schedule, averaged, make_optimiser
 from hjepa.overrides import ConfigError, problem
 from hjepa.runtime.device import Device, pick_device
 from hjepa.training.draws import Cutter, Drawer
@@ -33,12 +35,18 @@ class Run:
     model: HJEPA
     optimiser: torch.optim.Optimizer
     step: TrainStep
-    steps_per_epoch: int
+    batches: Batches
 
     @property
     def steps(self) -> int:
         """Optimiser steps of the whole run."""
-        return self.steps_per_epoch * self.config.training.epochs
+        return self.batches.total
+
+    @contextmanager
+    def evaluated(self) -> Iterator[Encoder]:
+        """The encoder to probe, while its weights are those to evaluate."""
+        with averaged(self.optimiser):
+            yield self.model.evaluated
 
     def resolved(self) -> dict[str, Any]:
         """What `auto` and null of the runtime section became here."""
@@ -77,20 +85,21 @@ def build(config: Config, workers: Workers | None = None) -> Run:
     views = Views(config.views)
     model = build_model(config, dataset.num_classes).to(device.device)
     model.set_kernel(kernel)
-    steps_per_epoch = _steps_per_epoch(config, len(dataset.train), workers.world)
+    batches = _batches(config, len(dataset.train), workers.world)
     optimiser = make_optimiser(config.optim, model.trainable())
     step = TrainStep(
         model=model,
         parallel=workers.wrap(model, device.device),
         objective=Objective(config.objective, config.level_weights),
         optimiser=optimiser,
-        schedule=Schedule(config.optim, config.ema, max(1, steps_per_epoch * config.training.epochs)),
+        schedule=Schedule(config.optim, config.ema, max(1, batches.total)),
         drawer=_drawer(config, views, model),
         cutter=Cutter(views, None, config.views.local_mode, device.device),
         device=device,
         workers=workers,
         config=config.optim,
-        micro_batch=config.runtime.micro_batch,
+        # A batch that grows does so by more passes of the size it begins with.
+        micro_batch=config.runtime.micro_batch or config.optim.batch_size // workers.world,
     )
     return Run(
         config=config,
@@ -102,7 +111,7 @@ def build(config: Config, workers: Workers | None = None) -> Run:
         model=model,
         optimiser=optimiser,
         step=step,
-        steps_per_epoch=steps_per_epoch,
+        batches=batches,
     )
 
 
@@ -152,7 +161,7 @@ def _kernel(config: Config, device: Device) -> str:
     return resolve_kernel(config.runtime.attention, device.device, dtype, width // heads)
 
 
-def _steps_per_epoch(config: Config, images: int, world: int) -> int:
+def _batches(config: Config, images: int, world: int) -> Batches:
     batch = config.optim.batch_size
     if batch > images:
         raise ConfigError([problem("optim.batch_size", batch, f"at most {images} (the training images)")])
@@ -164,4 +173,8 @@ def _steps_per_epoch(config: Config, images: int, world: int) -> int:
         raise ConfigError(
             [problem("runtime.micro_batch", micro, f"divisors of the {per_worker} images a worker takes")]
         )
-    return images // batch
+    growth = config.optim.batch_growth
+    if config.optim.batch_schedule != "constant" and growth * batch > images:
+        allowed = f"at most {images // batch} (the {images} training images over optim.batch_size)"
+        raise ConfigError([problem("optim.batch_growth", growth, allowed)])
+    return Batches(config.optim, images, config.training.epochs)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hjepa.evaluation import CollapseMonitor
+from hjepa.optim import averaged, restore
 from hjepa.overrides import to_yaml
 from hjepa.runtime.files import write_text
 from hjepa.runtime.streams import numpy_generator
@@ -60,7 +61,7 @@ class Loop:
             return False
         _, weights, optimiser, self.at = checkpoint.load(self.checkpoint_path)
         self.run.model.load_state_dict(weights)
-        self.run.optimiser.load_state_dict(optimiser)
+        restore(self.run.optimiser, optimiser)
         if self.at.monitor is not None:
             self.monitor.load(self.at.monitor)
         return True
@@ -116,13 +117,14 @@ class Loop:
         began = time.perf_counter()
         scores: dict[str, Any] = {}
         if self.run.workers.first:
-            evaluator, encoder = self.run.evaluator, self.run.model.evaluated
+            evaluator = self.run.evaluator
             if pixels:
                 scores |= evaluator.pixels()
-            if rung:
-                scores |= evaluator.rung(encoder)
-            if full:
-                scores |= evaluator.full(encoder)
+            with self.run.evaluated() as encoder:
+                if rung:
+                    scores |= evaluator.rung(encoder)
+                if full:
+                    scores |= evaluator.full(encoder)
         scores = self.run.workers.share(scores)
         self.at.probe_seconds += time.perf_counter() - began
         return scores
@@ -132,13 +134,13 @@ class Loop:
         run.model.train()
         began = time.perf_counter()
         pending: list[Tensor] = []
-        interval = run.config.runtime.log_interval
+        interval, steps = run.config.runtime.log_interval, run.batches.steps(epoch)
         for step, images, labels in self._batches(epoch):
-            log = step % interval == 0 or step == (epoch + 1) * run.steps_per_epoch
+            log = step % interval == 0 or step == steps[-1]
             report = run.step(images, step, labels=labels, diagnose=log)
             self.at.step = step
             pending.append(torch.as_tensor(report["loss"]))
-            if step % LOOK == 0 or step == (epoch + 1) * run.steps_per_epoch:
+            if step % LOOK == 0 or step == steps[-1]:
                 self._refuse_divergence(pending, step)
                 pending.clear()
             if log:
@@ -148,25 +150,22 @@ class Loop:
 
     def _log(self, report: dict[str, Tensor | float], epoch: int, began: float, step: int) -> None:
         run = self.run
-        done = step - epoch * run.steps_per_epoch
+        steps, images = run.batches.steps(epoch), run.batches.rows(step).stop
         values = {name: float(value) for name, value in report.items()}
-        values["images_per_second"] = done * run.config.optim.batch_size / (time.perf_counter() - began)
-        self._write("step", step / run.steps_per_epoch, values)
+        values["images_per_second"] = images / (time.perf_counter() - began)
+        self._write("step", epoch + (step - steps.start + 1) / len(steps), values)
         self.progress.step(step, run.steps, values)
 
     def _batches(self, epoch: int) -> Iterator[tuple[int, Tensor, Tensor | None]]:
         """The number from 1, this worker's images and, where a term asks for them, labels of each step of the epoch."""
         run = self.run
-        batch = run.config.optim.batch_size
         order = numpy_generator(run.config.seed, "order", epoch).permutation(len(run.dataset.train))
-        steps = range(epoch * run.steps_per_epoch, (epoch + 1) * run.steps_per_epoch)
-        share = run.workers.rows(batch)
-        lists = [order[i * batch : (i + 1) * batch][share] for i in range(run.steps_per_epoch)]
-        skipped = self.at.step - steps.start
-        todo: list[np.ndarray] = lists[max(0, skipped) :]
+        steps = [step for step in run.batches.steps(epoch) if step > self.at.step]
+        todo: list[np.ndarray] = [
+            order[run.batches.rows(step)][run.workers.rows(run.batches.size(step))] for step in steps
+        ]
         source = run.dataset.train
-        numbers = (s + 1 for s in steps[max(0, skipped) :])
-        for step, rows, images in zip(numbers, todo, source.batches(todo), strict=True):
+        for step, rows, images in zip(steps, todo, source.batches(todo), strict=True):
             labels = torch.from_numpy(source.labels[rows]) if run.model.wants.classes is not None else None
             yield step, images, labels
 
@@ -198,7 +197,7 @@ class Loop:
     def _report(self, epoch: int, scores: dict[str, Any], final: bool) -> None:
         if self.monitor.alarm is not None and not final:
             raise Collapsed(self.monitor.alarm)
-        trained = self.at.step * self.run.config.optim.batch_size / max(self.at.train_seconds, 1e-9)
+        trained = self.run.batches.seen(self.at.step) / max(self.at.train_seconds, 1e-9)
         metrics = {"epoch": epoch, "step": self.at.step, "images_per_second": trained, **scores}
         if not self.reporter.report(metrics, self.checkpoint_path) and not final:
             raise Stopped(f"stopped at epoch {epoch} of {self.run.config.training.epochs}")
@@ -209,4 +208,6 @@ class Loop:
         if run.workers.first and self.metrics is not None:
             self.at.metrics_bytes = self.metrics.size()
             now = Progressed(**{**self.at.__dict__, "seconds": self.seconds()})
-            checkpoint.save(self.checkpoint_path, run.config, run.model.state_dict(), run.optimiser.state_dict(), now)
+            with averaged(run.optimiser):
+                weights, optimiser = run.model.state_dict(), run.optimiser.state_dict()
+                checkpoint.save(self.checkpoint_path, run.config, weights, optimiser, now)

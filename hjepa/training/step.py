@@ -32,11 +32,11 @@ class TrainStep:
     device: Device
     workers: Workers
     config: OptimConfig
-    micro_batch: int | None
+    micro_batch: int
 
-    def draw(self, stored_size: int, step: int) -> Draws:
-        """The step's draws; a function of (seed, step) alone."""
-        return self.drawer.draw(self.config.batch_size, stored_size, step)
+    def draw(self, stored_size: int, step: int, batch: int | None = None) -> Draws:
+        """The step's draws for `batch` images (None: `optim.batch_size`); a function of these alone and the seed."""
+        return self.drawer.draw(batch or self.config.batch_size, stored_size, step)
 
     def __call__(
         self, images: Tensor, step: int, *, labels: Tensor | None = None, diagnose: bool = False
@@ -47,8 +47,9 @@ class TrainStep:
         Returns the named loss terms (of the whole batch), the schedule values and the gradient norm;
         with diagnose also the explained share per level.
         """
-        draws = self.draw(images.shape[-1], step)
-        rates = self.schedule.at(step)
+        batch = len(images) * self.workers.world
+        draws = self.draw(images.shape[-1], step, batch)
+        rates = self.schedule.at(step, batch)
         apply_rates(self.optimiser, rates)
         named, extra = self._gradients(images, labels, draws, step, diagnose)
         report: dict[str, Tensor | float] = {name: self.workers.total(value) for name, value in named.items()}
@@ -59,6 +60,8 @@ class TrainStep:
         self.optimiser.zero_grad(set_to_none=True)
         self.model.update_target(rates.momentum)
         report |= extra
+        if self.config.batch_schedule != "constant":
+            report["batch"] = float(batch)
         report |= {"lr": rates.lr, "weight_decay": rates.weight_decay, "gradient_norm": norm}
         if self.model.target_encoder is not None:
             report["ema"] = rates.momentum
@@ -68,8 +71,7 @@ class TrainStep:
         self, images: Tensor, labels: Tensor | None, draws: Draws, step: int, diagnose: bool
     ) -> tuple[dict[str, Tensor], dict[str, Tensor | float]]:
         """Accumulate the gradient of the batch's loss over micro-batches."""
-        start, count = self.workers.rows(self.config.batch_size).start, len(images)
-        micro = self.micro_batch or count
+        start, count, micro = self.workers.rows(draws.batch).start, len(images), self.micro_batch
         named: dict[str, Tensor] = {}
         extra: dict[str, Tensor | float] = {}
         for first in range(0, count, micro):

@@ -52,7 +52,8 @@ def train(
         if loop.metrics is not None:
             loop.metrics.close()
     if test and state == "completed" and run.workers.first:
-        write_json(loop.directory / "test.json", run.evaluator.test(run.model.evaluated))
+        with run.evaluated() as encoder:
+            write_json(loop.directory / "test.json", run.evaluator.test(encoder))
     return _finish(loop, state, reason)
 
 
@@ -97,7 +98,7 @@ def _result(loop: Loop, state: str, reason: str | None) -> dict[str, Any]:
     metric = FULL if FULL in last else RUNG
     score = None if state == "diverged" else last.get(metric)
     seconds = loop.seconds()
-    images = at.step * run.config.optim.batch_size
+    images = run.batches.seen(at.step)
     return {
         "schema_version": SCHEMA_VERSION,
         "state": state,
