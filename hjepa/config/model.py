@@ -154,6 +154,13 @@ class ModelConfig(Section):
         flip="trunc_normal",
         source="MAE code (xavier); I-JEPA code (trunc_normal, which leaves small patches to the positions)",
     )
+    depth_rescale: bool = knob(
+        False,
+        "Divide the initial output weights of attention and MLP in block l, of encoder and predictors, by sqrt(2 l).",
+        effect="training",
+        flip=True,
+        source="BEiT and I-JEPA code, `fix_init_weight` (which I-JEPA's own training draws anew)",
+    )
     layer_scale: Annotated[float, Field(ge=0.0, le=1.0)] | None = knob(
         None,
         "Initial value of the learned per-channel scale on each residual branch; null has no scale.",

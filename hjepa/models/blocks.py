@@ -1,5 +1,7 @@
 """The pre-norm transformer block."""
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -96,3 +98,15 @@ def reset(module: nn.Module) -> None:
     for part in module.modules():
         if isinstance(part, nn.Linear) and part.bias is not None:
             nn.init.zeros_(part.bias)
+
+
+@torch.no_grad()
+def rescale_by_depth(blocks: Iterable[nn.Module]) -> None:
+    """Divide the weights that write to the residual stream in block l = 1, 2, ... by sqrt(2 l).
+
+    Source: BEiT (arXiv 2106.08254) and I-JEPA code, `fix_init_weight`.
+    """
+    for number, block in enumerate(blocks, 1):
+        assert isinstance(block, Block)
+        for part in (block.attention.proj, block.fc2):
+            part.weight.div_(math.sqrt(2.0 * number))

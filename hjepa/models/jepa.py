@@ -1,16 +1,20 @@
 """The hierarchical JEPA: student encoder, EMA target encoder, one prediction per level."""
 
 import copy
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hjepa.config import HierarchyConfig, ModelConfig, PredictorConfig, TargetConfig
-from hjepa.models.blocks import Attention
+from hjepa.models.blocks import Attention, rescale_by_depth
 from hjepa.models.encoder import Encoder, normalise
 from hjepa.models.inputs import Inputs, Level, Outputs, Wants
+from hjepa.models.log_variances import LogVariances
 from hjepa.models.predictor import Predictor
+from hjepa.models.projector import Projector
+from hjepa.runtime.collective import gathered
 from hjepa.runtime.streams import initialise
 
 
@@ -40,9 +44,14 @@ class HJEPA(nn.Module):
         self.cells = [grid >> level for level in range(hierarchy.levels)]
         self.encoder = Encoder(model, grid)
         self.predictors = nn.ModuleList(self._make_predictors(predictor, grid) if wants.predicts else [])
+        self.log_variances = LogVariances(hierarchy.levels) if wants.predicts and wants.log_variances else None
+        self.projector = Projector(self.encoder.width, wants.projector) if wants.projector is not None else None
         self.classifier = nn.Linear(self.encoder.width, wants.classes) if wants.classes is not None else None
         for name, part in self.named_children():
             initialise(part, seed, name, model.init)
+        if model.depth_rescale:
+            for part in (self.encoder, *self.predictors):
+                rescale_by_depth(part.blocks)
         self.target_encoder: Encoder | None = None
         if wants.predicts and target.features == "encoder" and target.encoder == "ema":
             self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False).eval()
@@ -80,12 +89,18 @@ class HJEPA(nn.Module):
             pooled = self._pooled(tokens, levels[0], inputs)
             if inputs.around is not None:
                 local = self._local(inputs, inputs.around, maps[0][: len(inputs.views) // inputs.count])
-        if "view" in self.wants.embeddings:
+        if self.wants.whole:
             pooled["view"] = self._whole(inputs)
         logits = None
         if self.classifier is not None:
             logits = self.classifier(pooled["view"][: inputs.count].flatten(0, 1))
-        return Outputs(levels, local, pooled, {}, logits)
+        log_variances = None if self.log_variances is None else self.log_variances()
+        return Outputs(levels, log_variances, local, self._compared(pooled), logits)
+
+    def _compared(self, pooled: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the terms compare: the embeddings of all workers, through the projector where there is one."""
+        rows = {name: gathered(pooled[name].float(), dim=1) for name in sorted(self.wants.embeddings)}
+        return rows if self.projector is None else {name: self.projector(each) for name, each in rows.items()}
 
     def _local(self, inputs: Inputs, around: Tensor, first: Tensor) -> Level:
         """Each small crop's tokens predict cells of the first view's finest map, [L * B, T', D].
@@ -104,19 +119,19 @@ class HJEPA(nn.Module):
         assert inputs.targets is not None
         blocks = finest.prediction.unflatten(1, inputs.targets.shape[1:])
         made = {
-            "context": lambda: _by_view(tokens.mean(1), inputs.count),
-            "prediction": lambda: _by_view(finest.prediction.mean(1), inputs.count),
+            "context": lambda: _by_view(tokens.float().mean(1), inputs.count),
+            "prediction": lambda: _by_view(finest.prediction.float().mean(1), inputs.count),
             "target": lambda: _by_view(finest.target.mean(1), inputs.count),
-            "blocks": lambda: blocks.mean(2),
+            "blocks": lambda: _by_view(blocks.float().mean(2), inputs.count),
         }
         return {name: make() for name, make in made.items() if name in self.wants.embeddings}
 
     def _whole(self, inputs: Inputs) -> Tensor:
         """Mean tokens of the student over whole views and small crops, [V + L, B, D]."""
-        whole = _by_view(self.encoder(inputs.images, None, inputs.keep_whole).mean(1), inputs.count)
+        whole = _by_view(self.encoder(inputs.images, None, inputs.keep_whole).float().mean(1), inputs.count)
         if inputs.locals is None or inputs.around is not None:
             return whole
-        small = self.encoder(inputs.locals, None, inputs.keep_locals).mean(1)
+        small = self.encoder(inputs.locals, None, inputs.keep_locals).float().mean(1)
         return torch.cat([whole, small.view(-1, *whole.shape[1:])])
 
     def _levels(self, tokens: Tensor, inputs: Inputs, maps: list[Tensor]) -> list[Level]:
@@ -190,5 +205,5 @@ class HJEPA(nn.Module):
 
 
 def _by_view(rows: Tensor, count: int) -> Tensor:
-    """[V * B, D] -> [V, B, D]."""
+    """[V * B, ...] -> [V, B, ...]."""
     return rows.unflatten(0, (count, -1))

@@ -1,5 +1,7 @@
 """How many images each step trains on."""
 
+import math
+
 import numpy as np
 
 from hjepa.config import OptimConfig
@@ -39,7 +41,7 @@ class Batches:
         if self.config.batch_schedule == "linear":
             return 1 + seen * growth // whole
         stages = self.config.batch_stages
-        return round(growth ** ((seen * stages // whole) / (stages - 1)))
+        return round(math.pow(growth, (seen * stages // whole) / (stages - 1)))
 
     @property
     def total(self) -> int:

@@ -1,5 +1,6 @@
 """The schedule values of each step, and how they reach the optimiser."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -29,7 +30,7 @@ class Schedule:
         self.ema = ema
         self.total = total
         self.warmup = round(optim.warmup * total)
-        self.peak = optim.lr * (optim.batch_size / BASE_BATCH) ** POWERS[optim.lr_scaling]
+        self.peak = optim.lr * math.pow(optim.batch_size / BASE_BATCH, POWERS[optim.lr_scaling])
 
     def at(self, step: int, batch: int | None = None) -> Rates:
         """Values for optimiser step `step` in 1..total, which trains on `batch` images (None: `optim.batch_size`)."""
@@ -37,7 +38,7 @@ class Schedule:
         last = first if self.optim.weight_decay_end is None else self.optim.weight_decay_end
         growth = 1.0 if batch is None else batch / self.optim.batch_size
         return Rates(
-            self._lr(step) * growth ** POWERS[self.optim.batch_lr],
+            self._lr(step) * math.pow(growth, POWERS[self.optim.batch_lr]),
             weight_decay_at(step, self.total, start=first, end=last),
             momentum_at(step, self.total, start=self.ema.start, end=self.ema.end),
         )
