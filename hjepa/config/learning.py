@@ -35,6 +35,21 @@ class EvaluationConfig(Section):
         10,
         "Draws of the few labels that a score averages.",
         effect="evaluation",
+    )
+    soup: Literal["none", "uniform", "greedy"] = knob(
+        "none",
+        "Weights of the full probe at the end. none: the last epoch's; uniform: the mean over the last epochs; "
+        "greedy: a mean that admits an epoch only where the cheap probe does not fall.",
+        effect="evaluation",
+        flip="uniform",
+        source="Izmailov et al. 2018 (arXiv 1803.05407); Wortsman et al. 2022 (arXiv 2203.05482)",
+    )
+    average_last: Annotated[int, Field(ge=2)] = knob(
+        5,
+        "Last epochs whose weights are averaged, or all where the run has fewer.",
+        effect="evaluation",
+        flip=2,
+        when={"evaluation.soup": ["uniform", "greedy"]},
         flip=3,
         when={"evaluation.labels_per_class": SET},
     )

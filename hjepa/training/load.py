@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from hjepa.data import Views
 from hjepa.models import Encoder
-from hjepa.training import checkpoint
+from hjepa.training import checkpoint, soup
 
 
 class FrozenEncoder(nn.Module):
@@ -28,10 +28,14 @@ class FrozenEncoder(nn.Module):
 def load_encoder(path: str | Path, device: str | torch.device = "cpu") -> FrozenEncoder:
     """The evaluated encoder of a run directory or checkpoint file, with its preprocessing.
 
+    Where the configuration averages weights, it is their average, as soon as the run has ended.
     Raises ConfigError when there is no readable checkpoint.
     """
-    config, weights, _, _ = checkpoint.load(checkpoint.find(Path(path)))
+    file = checkpoint.find(Path(path))
+    config, weights, _, _ = checkpoint.load(file)
     encoder = Encoder(config.model, config.grid)
     prefix = "target_encoder." if any(name.startswith("target_encoder.") for name in weights) else "encoder."
     encoder.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
+    if config.evaluation.soup != "none" and (file.parent / soup.SOUP).exists():
+        encoder.load_state_dict(soup.load([file.parent / soup.SOUP])[0])
     return FrozenEncoder(encoder, Views(config.views), config.evaluation.features).to(device)

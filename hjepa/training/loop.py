@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import torch
 from torch import Tensor
 
 from hjepa.evaluation import CollapseMonitor
+from hjepa.models import Encoder
 from hjepa.optim import averaged, restore
-from hjepa.overrides import to_yaml
+from hjepa.overrides import identity, to_yaml
 from hjepa.runtime.files import write_text
 from hjepa.runtime.streams import numpy_generator
 from hjepa.training import checkpoint
@@ -20,6 +22,7 @@ from hjepa.training.build import Run
 from hjepa.training.checkpoint import Progressed
 from hjepa.training.files import MetricsFile
 from hjepa.training.reporter import Progress, Reporter
+from hjepa.training.soup import Soup
 
 #: Optimiser steps between looks at the loss; reading it makes the device wait.
 LOOK = 10
@@ -49,6 +52,9 @@ class Loop:
         self.monitor = CollapseMonitor()
         self.metrics: MetricsFile | None = None
         self.session_start = time.perf_counter()
+        self.soup: Soup | None = None
+        if run.config.evaluation.soup != "none" and run.workers.first:
+            self.soup = Soup(run.config, directory, identity(run.config, run.dataset.fingerprint))
 
     @property
     def checkpoint_path(self) -> Path:
@@ -64,6 +70,8 @@ class Loop:
         restore(self.run.optimiser, optimiser)
         if self.at.monitor is not None:
             self.monitor.load(self.at.monitor)
+        if self.soup is not None:
+            self.soup.refuse_missing(self.at.epoch)
         return True
 
     def execute(self) -> None:
@@ -89,6 +97,12 @@ class Loop:
     def seconds(self) -> float:
         """Wall time of the run over all its sessions."""
         return self.at.seconds + time.perf_counter() - self.session_start
+
+    @contextmanager
+    def final_encoder(self) -> Iterator[Encoder]:
+        """The encoder that the scores at the end are of."""
+        with self.run.evaluated() as encoder:
+            yield encoder if self.soup is None or not self.at.epoch else self.soup.cooked(encoder)
 
     def _open_files(self) -> None:
         if not self.run.workers.first:
@@ -124,10 +138,17 @@ class Loop:
                 if rung:
                     scores |= evaluator.rung(encoder)
                 if full:
-                    scores |= evaluator.full(encoder)
+                    scores |= self._full(encoder)
         scores = self.run.workers.share(scores)
         self.at.probe_seconds += time.perf_counter() - began
         return scores
+
+    def _full(self, encoder: Encoder) -> dict[str, float]:
+        """The full scores: of the encoder, and after training of the average that the configuration asks for."""
+        if self.soup is None or not self.at.epoch:
+            return self.run.evaluator.full(encoder)
+        averages, facts = self.soup.cook(encoder, self.run.evaluator)
+        return self.run.evaluator.full(averages) | facts
 
     def _train_epoch(self, epoch: int) -> None:
         run = self.run
@@ -181,6 +202,9 @@ class Loop:
         self.at.epoch = done
         final = done == config.training.epochs
         rung = final or done % config.probe_interval == 0
+        if self.soup is not None:
+            with self.run.evaluated() as encoder:
+                self.soup.keep(done, encoder)
         scores: dict[str, Any] = {}
         if rung:
             scores = self._probe(rung=True, full=final)

@@ -52,7 +52,7 @@ def train(
         if loop.metrics is not None:
             loop.metrics.close()
     if test and state == "completed" and run.workers.first:
-        with run.evaluated() as encoder:
+        with loop.final_encoder() as encoder:
             write_json(loop.directory / "test.json", run.evaluator.test(encoder))
     return _finish(loop, state, reason)
 
