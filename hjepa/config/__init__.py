@@ -7,14 +7,25 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from hjepa.config.combinations import refuse_crops, refuse_parts, refuse_terms
 from hjepa.config.data import DataConfig, ViewsConfig
 from hjepa.config.fields import POSITIVE, SET, Effect, Section, knob
+from hjepa.config.grids import refuse_grids, refuse_prediction
+from hjepa.config.hierarchy import HierarchyConfig, cell_windows, refuse_levels
 from hjepa.config.learning import EvaluationConfig, RuntimeConfig, TrainingConfig
 from hjepa.config.metrics import OBJECTIVES, rung_metric
-from hjepa.config.model import SIZES, HierarchyConfig, MasksConfig, ModelConfig, PredictorConfig
+from hjepa.config.model import SIZES, MasksConfig, ModelConfig, PredictorConfig
 from hjepa.config.objective import LEVEL_WEIGHTS, ObjectiveConfig, SupervisedConfig
 from hjepa.config.optim import OptimConfig
 from hjepa.config.target import EmaConfig, TargetConfig
+from hjepa.config.terms import (
+    CJEPAConfig,
+    InvarianceConfig,
+    NTXentConfig,
+    ProjectorConfig,
+    SIGRegConfig,
+    VICRegConfig,
+)
 
 
 class Config(Section):
@@ -45,25 +56,33 @@ class Config(Section):
             )
         if self.grid < 2:
             raise ValueError(f"model.patch_size: got {self.model.patch_size}; allowed at most {self.views.size // 2}")
-        if self.grid >> (self.hierarchy.levels - 1) < 1:
-            raise ValueError(
-                f"hierarchy.levels: got {self.hierarchy.levels}; a {self.grid}x{self.grid} grid allows at most "
-                f"{self.grid.bit_length()}"
-            )
+        if self.objective.jepa_weight > 0:
+            refuse_levels(self.hierarchy, self.model, self.target, self.grid, list(self.grids.values()))
         weights = self.objective.level_weights
-        if weights is not None and len(weights) != self.hierarchy.levels:
+        if weights is not None and len(weights) != self.hierarchy.weighted:
             raise ValueError(
-                f"objective.level_weights: got {len(weights)} weights; allowed {self.hierarchy.levels} "
-                "(one for each of hierarchy.levels)"
+                f"objective.level_weights: got {len(weights)} weights; allowed {self.hierarchy.weighted} "
+                "(one for each of hierarchy.levels, and for the slots)"
             )
         if self.data.dataset == "imagefolder" and (self.data.folder is None or self.data.image_size is None):
             missing = "data.folder" if self.data.folder is None else "data.image_size"
             raise ValueError(f"{missing}: got null; data.dataset imagefolder needs it")
+        refuse_terms(self.objective, self.views, self.masks, self.target)
+        refuse_crops(self.views, self.objective, self.model.patch_size)
+        refuse_parts(self.objective, self.optim, self.runtime)
         micro = self.runtime.micro_batch
         if micro is not None and self.optim.batch_size % micro:
             raise ValueError(
                 f"runtime.micro_batch: got {micro}; allowed divisors of optim.batch_size {self.optim.batch_size}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _grids(self) -> "Config":
+        predicts = self.objective.jepa_weight > 0
+        refuse_grids(self.model, self.views, self.evaluation, self.hierarchy.levels if predicts else 1)
+        if predicts:
+            refuse_prediction(self.model, self.predictor, self.target)
         return self
 
     @property
@@ -72,9 +91,24 @@ class Config(Section):
         return self.views.size // self.model.patch_size
 
     @property
+    def grids(self) -> dict[int, int]:
+        """Patch sizes that a training step may have, and the patches per side that each gives."""
+        return {size: self.views.size // size for size in self.model.training_patches}
+
+    @property
+    def evaluated_views(self) -> ViewsConfig:
+        """The views of evaluation, which are not augmented."""
+        return self.views.model_copy(update={"size": self.evaluation.size or self.views.size})
+
+    @property
+    def local_context(self) -> bool:
+        """Whether small crops predict the first global view."""
+        return self.views.locals > 0 and self.views.local_mode == "context" and self.objective.jepa_weight > 0
+
+    @property
     def level_weights(self) -> tuple[float, ...]:
         """Weight of each level, finest first."""
-        return self.objective.level_weights or LEVEL_WEIGHTS[: self.hierarchy.levels]
+        return self.objective.level_weights or LEVEL_WEIGHTS[: self.hierarchy.weighted]
 
     @property
     def probe_interval(self) -> int:
@@ -88,23 +122,30 @@ __all__ = [
     "POSITIVE",
     "SET",
     "SIZES",
+    "CJEPAConfig",
     "Config",
     "DataConfig",
     "Effect",
     "EmaConfig",
     "EvaluationConfig",
     "HierarchyConfig",
+    "InvarianceConfig",
     "MasksConfig",
     "ModelConfig",
+    "NTXentConfig",
     "ObjectiveConfig",
     "OptimConfig",
     "PredictorConfig",
+    "ProjectorConfig",
     "RuntimeConfig",
+    "SIGRegConfig",
     "Section",
     "SupervisedConfig",
     "TargetConfig",
     "TrainingConfig",
+    "VICRegConfig",
     "ViewsConfig",
+    "cell_windows",
     "knob",
     "rung_metric",
 ]

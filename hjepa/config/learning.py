@@ -28,13 +28,13 @@ class EvaluationConfig(Section):
         flip="last4",
         source="I-JEPA (arXiv 2301.08243), appendix A.2",
     )
-    labels_per_class: Annotated[int, Field(ge=2)] | None = knob(
-        None, "Fit the probes on this many labels a class; null on all.", effect="evaluation", flip=5
-    )
-    draws: Annotated[int, Field(ge=1)] = knob(
-        10,
-        "Draws of the few labels that a score averages.",
+    size: Annotated[int, Field(ge=8, le=1024)] | None = knob(
+        None,
+        "Side in pixels of what probes see; null takes views.size. Positions follow: absolute ones span the image, "
+        "rotations go as their paper.",
         effect="evaluation",
+        flip=24,
+        source="RoPE-ViT (arXiv 2403.13298), section 4.2",
     )
     soup: Literal["none", "uniform", "greedy"] = knob(
         "none",
@@ -50,6 +50,14 @@ class EvaluationConfig(Section):
         effect="evaluation",
         flip=2,
         when={"evaluation.soup": ["uniform", "greedy"]},
+    )
+    labels_per_class: Annotated[int, Field(ge=2)] | None = knob(
+        None, "Fit the probes on this many labels a class; null on all.", effect="evaluation", flip=5
+    )
+    draws: Annotated[int, Field(ge=1)] = knob(
+        10,
+        "Draws of the few labels that a score averages.",
+        effect="evaluation",
         flip=3,
         when={"evaluation.labels_per_class": SET},
     )
@@ -80,6 +88,24 @@ class RuntimeConfig(Section):
         effect="runtime_numeric",
         flip="math",
         source="torch.nn.attention.sdpa_kernel",
+        proof="tests/models/test_kernels.py::test_encoder_and_predictor_run_the_kernel[math]",
+    )
+    checkpointing: Literal["none", "encoder", "all"] = knob(
+        "none",
+        "Keep only the inputs of transformer blocks while training and compute the rest again backwards: "
+        "encoder: the student's blocks; all: the predictor's too.",
+        effect="runtime_exact",
+        flip="all",
+        source="Chen et al. 2016 (arXiv 1604.06174); torch.utils.checkpoint",
+        proof="tests/models/test_checkpointing.py::test_gradients_are_bit_equal_and_fewer_bytes_are_kept[all]",
+    )
+    compile: bool = knob(
+        False,
+        "Compile the transformer blocks with torch.compile; the first steps of each shape take a minute or so.",
+        effect="runtime_numeric",
+        flip=True,
+        source="torch.compile",
+        proof="tests/models/test_compile.py::test_a_run_with_compiled_blocks_is_as_without",
     )
     threads: Annotated[int, Field(ge=1)] | None = knob(
         None, "CPU threads; null takes the cores this process may use.", effect="runtime_numeric", flip=1
@@ -92,6 +118,13 @@ class RuntimeConfig(Section):
     )
     log_interval: Annotated[int, Field(ge=1)] = knob(
         50, "Optimiser steps between lines of metrics.jsonl.", effect="runtime_exact", flip=1
+    )
+    gradient_interval: Annotated[int, Field(ge=1)] | None = knob(
+        None,
+        "Optimiser steps between measurements of each term's gradient norm on the encoder, a backward pass a term; "
+        "null takes none.",
+        effect="runtime_exact",
+        flip=1,
     )
     checkpoint_interval: Annotated[int, Field(ge=1)] = knob(
         1, "Epochs between checkpoints.", effect="runtime_exact", flip=2

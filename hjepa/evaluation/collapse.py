@@ -1,7 +1,7 @@
 """Statistics of features that need no labels, and the alarm that watches them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,8 @@ STD, RANK = "features.std", "features.effective_rank"
 RANKME_EPS = 1e-7
 #: Alarm below these shares of the untrained encoder's value, `PATIENCE` checks in a row.
 RANK_SHARE, STD_SHARE, PATIENCE = 0.25, 0.10, 3
+#: Alarm above this share of the levels' weight on one of them.
+WEIGHT_SHARE = 0.99
 
 
 def statistics(features: Features) -> dict[str, float]:
@@ -69,20 +71,24 @@ class CollapseMonitor:
     """Compares a run's features with those of its own untrained encoder.
 
     Absolute limits fire on healthy encoders; relative ones, after the warm-up and three checks in a
-    row, do not. `alarm` is the reason once it has fired, else None.
+    row, do not. `alarm` is the reason once it has fired, else None. It also fires where the levels'
+    adaptive weights leave all to one level: that rewards the level whose targets are the easiest.
     """
 
     def __init__(self) -> None:
         self.alarm: str | None = None
         self._initial: dict[str, float] = {}
-        self._strikes = 0
+        self._strikes = self._taken = 0
 
     def start(self, untrained: Mapping[str, Any]) -> None:
         """Take the statistics of the untrained encoder, by their names."""
         self._initial = {name: float(untrained[name]) for name in (RANK, STD)}
 
-    def check(self, now: Mapping[str, Any], *, warm: bool) -> str | None:
-        """Look at new statistics; the reason when this is the third bad check in a row. warm: past the warm-up."""
+    def check(self, now: Mapping[str, Any], *, warm: bool, weights: Sequence[float] = ()) -> str | None:
+        """Look at new statistics; the reason when this is the third bad check in a row.
+
+        warm: past the warm-up; weights: of the levels, where they adapt.
+        """
         assert self._initial, "start() comes first"
         low = [
             f"{name} {float(now[name]):.3g} is below {share:.0%} of the untrained encoder's {self._initial[name]:.3g}"
@@ -92,12 +98,21 @@ class CollapseMonitor:
         self._strikes = self._strikes + 1 if low and warm else 0
         if self._strikes >= PATIENCE and self.alarm is None:
             self.alarm = f"{'; '.join(low)}, {self._strikes} checks in a row"
+        self._check_weights(weights, warm)
         return self.alarm
+
+    def _check_weights(self, weights: Sequence[float], warm: bool) -> None:
+        share = max(weights) / sum(weights) if weights else 0.0
+        self._taken = self._taken + 1 if share > WEIGHT_SHARE and warm else 0
+        if self._taken >= PATIENCE and self.alarm is None:
+            level = max(range(len(weights)), key=weights.__getitem__)
+            self.alarm = f"level {level} has {share:.1%} of the weight of all levels, {self._taken} checks in a row"
 
     def state(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""
-        return {"alarm": self.alarm, "initial": dict(self._initial), "strikes": self._strikes}
+        return {"alarm": self.alarm, "initial": dict(self._initial), "strikes": self._strikes, "taken": self._taken}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Continue from `state()`."""
         self.alarm, self._initial, self._strikes = state["alarm"], dict(state["initial"]), state["strikes"]
+        self._taken = state["taken"]

@@ -5,15 +5,18 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from hjepa.config import HierarchyConfig, ModelConfig, PredictorConfig, TargetConfig
 from hjepa.models.blocks import Attention, rescale_by_depth
-from hjepa.models.encoder import Encoder, normalise
+from hjepa.models.context_levels import ContextLevels
+from hjepa.models.cross_level import CrossAttention
+from hjepa.models.encoder import Encoder
 from hjepa.models.inputs import Inputs, Level, Outputs, Wants
+from hjepa.models.level_targets import LevelTargets, pool_level
 from hjepa.models.log_variances import LogVariances
 from hjepa.models.predictor import Predictor
 from hjepa.models.projector import Projector
+from hjepa.models.slots import SlotAttention, SlotPredictor, slot_targets
 from hjepa.runtime.collective import gathered
 from hjepa.runtime.streams import initialise
 
@@ -24,7 +27,8 @@ class HJEPA(nn.Module):
     Level 0 predicts the target blocks (G = M * T); level l >= 1 predicts every cell of the target
     map pooled by 2^l, and the objective counts those the child rule calls targets. Queries carry
     positions only, so asking for other cells tells the predictor nothing. With one level this is
-    I-JEPA (arXiv 2301.08243). What `wants` does not ask for is neither built nor computed.
+    I-JEPA (arXiv 2301.08243). Slots, where asked for, are one more level on top, [V * B, S, W]. What
+    `wants` does not ask for is neither built nor computed.
     """
 
     def __init__(
@@ -43,8 +47,11 @@ class HJEPA(nn.Module):
         self.joint = predictor.blocks == "joint"
         self.cells = [grid >> level for level in range(hierarchy.levels)]
         self.encoder = Encoder(model, grid)
+        self.level_targets = self._make_targets()
         self.predictors = nn.ModuleList(self._make_predictors(predictor, grid) if wants.predicts else [])
-        self.log_variances = LogVariances(hierarchy.levels) if wants.predicts and wants.log_variances else None
+        self.context_levels = self._make_contexts(model.shape[2]) if wants.predicts else None
+        self.slot_predictor = self._make_slots(predictor.width) if wants.predicts else None
+        self.log_variances = LogVariances(hierarchy.weighted) if wants.predicts and wants.log_variances else None
         self.projector = Projector(self.encoder.width, wants.projector) if wants.projector is not None else None
         self.classifier = nn.Linear(self.encoder.width, wants.classes) if wants.classes is not None else None
         for name, part in self.named_children():
@@ -53,16 +60,46 @@ class HJEPA(nn.Module):
             for part in (self.encoder, *self.predictors):
                 rescale_by_depth(part.blocks)
         self.target_encoder: Encoder | None = None
+        self.target_slots: SlotAttention | None = None
         if wants.predicts and target.features == "encoder" and target.encoder == "ema":
             self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False).eval()
+            if self.slot_predictor is not None:
+                self.target_slots = copy.deepcopy(self.slot_predictor.slots).requires_grad_(False)
+
+    def _make_targets(self) -> LevelTargets:
+        hierarchy = self.hierarchy
+        return LevelTargets(
+            levels=hierarchy.levels,
+            depth=len(self.encoder.blocks),
+            pooling=hierarchy.pooling,
+            source=hierarchy.source,
+            layers=self.target.layers,
+            normalises=self.wants.normalise_targets,
+            renormalises=hierarchy.renormalise,
+        )
 
     def _make_predictors(self, config: PredictorConfig, grid: int) -> list[Predictor]:
-        shared = self.hierarchy.predictor == "shared" and self.hierarchy.levels > 1
-        levels = list(range(self.hierarchy.levels))
-        served = [levels] if shared else [[level] for level in levels]
+        kind, levels = self.hierarchy.predictor, list(range(self.hierarchy.levels))
+        served = {"per_level": [[level] for level in levels], "shared": [levels], "pooled": [[0]]}[kind]
         encoder = self.encoder
         wide = encoder.width if self.target.features == "encoder" else 3 * encoder.patch_size**2
-        return [Predictor(config, encoder.config, wide, grid, levels) for levels in served]
+        return [Predictor(config, encoder.config, wide, grid, each, self.hierarchy.pooling) for each in served]
+
+    def _make_contexts(self, heads: int) -> ContextLevels | None:
+        hierarchy = self.hierarchy
+        if hierarchy.fpn == "none" and hierarchy.cross_attention == "none":
+            return None
+        return ContextLevels(
+            self.encoder.width,
+            hierarchy.cross_heads or heads,
+            hierarchy.levels,
+            hierarchy.pooling,
+            fpn=hierarchy.fpn,
+            cross=hierarchy.cross_attention,
+        )
+
+    def _make_slots(self, width: int) -> SlotPredictor | None:
+        return SlotPredictor(self.encoder.width, width) if self.hierarchy.slots is not None else None
 
     @property
     def evaluated(self) -> Encoder:
@@ -82,7 +119,7 @@ class HJEPA(nn.Module):
         local = None
         pooled: dict[str, Tensor] = {}
         if self.wants.predicts:
-            maps = self.target_maps(inputs.views)
+            maps = self.target_maps(inputs.views, inputs.noise)
             assert inputs.context is not None
             tokens = self.encoder(inputs.images, inputs.context, inputs.keep)
             levels = self._levels(tokens, inputs, maps)
@@ -135,20 +172,41 @@ class HJEPA(nn.Module):
         return torch.cat([whole, small.view(-1, *whole.shape[1:])])
 
     def _levels(self, tokens: Tensor, inputs: Inputs, maps: list[Tensor]) -> list[Level]:
-        """One `Level` per level, finest first."""
-        images, context, targets = inputs.views, inputs.context, inputs.targets
-        assert context is not None and targets is not None
-        queries = targets.flatten(1).unsqueeze(1) if self.joint else targets
-        levels = []
-        for level, whole in enumerate(maps):
-            if level:
-                everywhere = torch.arange(whole.shape[1], device=images.device)
-                queries = everywhere.expand(len(images), 1, -1)
-            predicted = self._predict(tokens, context, queries, level).flatten(1, 2)
-            cells = queries.flatten(1)
-            wanted = whole if level else whole.gather(1, cells.unsqueeze(-1).expand(-1, -1, whole.shape[-1]))
-            levels.append(Level(predicted, wanted, cells))
-        return levels
+        """One `Level` per level, finest first, then that of the slots."""
+        assert inputs.context is not None and inputs.targets is not None
+        cells = inputs.targets.flatten(1)
+        wanted = [maps[0].gather(1, cells.unsqueeze(-1).expand(-1, -1, maps[0].shape[-1])), *maps[1:]]
+        asked = [cells, *(_everywhere(level) for level in maps[1:])]
+        if self.hierarchy.predictor == "pooled":
+            predicted = self._pooled_predictions(tokens, inputs.context, cells, _everywhere(maps[0]))
+        else:
+            queries = [cells.unsqueeze(1) if self.joint else inputs.targets, *(each.unsqueeze(1) for each in asked[1:])]
+            contexts = self._contexts(tokens, inputs.context, round(maps[0].shape[1] ** 0.5))
+            predicted = [
+                self._predict(context, inputs.context, queries[level], level).flatten(1, 2)
+                for level, context in enumerate(contexts)
+            ]
+        if self.slot_predictor is not None:
+            assert inputs.noise is not None
+            predicted.append(self.slot_predictor(tokens, inputs.noise))
+        return [Level(*parts) for parts in zip(predicted, wanted, asked, strict=True)]
+
+    def _contexts(self, tokens: Tensor, visible: Tensor, grid: int) -> list[Tensor]:
+        """What each level's predictor reads, [B, K, D]."""
+        if self.context_levels is None:
+            return [tokens] * self.hierarchy.levels
+        contexts: list[Tensor] = self.context_levels(tokens, visible, grid)
+        return contexts
+
+    def _pooled_predictions(self, tokens: Tensor, visible: Tensor, cells: Tensor, everywhere: Tensor) -> list[Tensor]:
+        """Level-0 predictions of all patches: those of the target cells, and their means at the levels above.
+
+        A control: the levels above then only weigh the errors of level 0 differently (method C.2).
+        """
+        whole = self._predict(tokens, visible, everywhere.unsqueeze(1), 0).flatten(1, 2)
+        finest = whole.gather(1, cells.unsqueeze(-1).expand(-1, -1, whole.shape[-1]))
+        above = range(1, self.hierarchy.levels)
+        return [finest, *(pool_level(whole.float(), level, self.hierarchy.pooling) for level in above)]
 
     def _predict(self, tokens: Tensor, context: Tensor, queries: Tensor, level: int) -> Tensor:
         if len(self.predictors) == 1:
@@ -157,31 +215,30 @@ class HJEPA(nn.Module):
             out = self.predictors[level](tokens, context, queries)
         return out
 
-    def target_maps(self, images: Tensor) -> list[Tensor]:
-        """Target of every cell of each level, [B, G_l, D], float32.
+    def target_maps(self, images: Tensor, noise: Tensor | None = None) -> list[Tensor]:
+        """Target of every cell of each level, [B, G_l, D], then of the slots, [B, S, W], float32.
 
-        Without gradient, unless `target.encoder` is none. D is the encoder's width, or 3 p^2 for pixels.
+        noise: where the slots start. Without gradient, unless `target.encoder` is none. D is the encoder's
+        width, or 3 p^2 for pixels.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.target.encoder == "none"):
-            return self._pyramid(self._target_tokens(images).float())
+            outputs = {block: tokens.float() for block, tokens in self._target_outputs(images).items()}
+            maps = self.level_targets.maps(outputs)
+            if self.slot_predictor is not None:
+                assert noise is not None
+                slots = self.target_slots or self.slot_predictor.slots
+                last = outputs[self.level_targets.depth]
+                maps.append(slot_targets(slots, last, noise, self.wants.normalise_targets))
+            return maps
 
-    def _target_tokens(self, images: Tensor) -> Tensor:
+    def _target_outputs(self, images: Tensor) -> dict[int, Tensor]:
+        """What the targets are made of, by block; pixels count as the last block's."""
+        last, blocks = self.level_targets.depth, self.level_targets.blocks
         if self.target.features == "pixels":
-            return self.encoder.patches(images)
-        tokens: Tensor = self.evaluated(images)
-        return tokens
-
-    def _pyramid(self, tokens: Tensor) -> list[Tensor]:
-        normalises = self.wants.normalise_targets
-        finest = normalise(tokens) if normalises else tokens
-        maps = [finest]
-        side = self.cells[0]
-        image = finest.transpose(1, 2).unflatten(2, (side, side))
-        for count in self.cells[1:]:
-            pooled = F.adaptive_avg_pool2d(image, count).flatten(2).transpose(1, 2)
-            again = normalises and self.hierarchy.renormalise
-            maps.append(normalise(pooled) if again else pooled)
-        return maps
+            return {last: self.encoder.patches(images)}
+        if blocks == [last]:
+            return {last: self.evaluated(images)}
+        return self.evaluated.outputs(images, blocks)
 
     @torch.no_grad()
     def update_target(self, momentum: float) -> None:
@@ -190,13 +247,16 @@ class HJEPA(nn.Module):
             return
         theirs: list[Tensor] = list(self.target_encoder.parameters())
         ours: list[Tensor] = list(self.encoder.parameters())
+        if self.target_slots is not None and self.slot_predictor is not None:
+            theirs += self.target_slots.parameters()
+            ours += self.slot_predictor.slots.parameters()
         torch._foreach_mul_(theirs, momentum)
         torch._foreach_add_(theirs, ours, alpha=1.0 - momentum)
 
     def set_kernel(self, kernel: str) -> None:
-        """Use this attention kernel in every block of encoder, target encoder and predictors."""
+        """Use this attention kernel in every block of encoder, target encoder and predictors, and between levels."""
         for part in self.modules():
-            if isinstance(part, Attention):
+            if isinstance(part, Attention | CrossAttention):
                 part.kernel = kernel
 
     def trainable(self) -> dict[str, nn.Parameter]:
@@ -207,3 +267,8 @@ class HJEPA(nn.Module):
 def _by_view(rows: Tensor, count: int) -> Tensor:
     """[V * B, ...] -> [V, B, ...]."""
     return rows.unflatten(0, (count, -1))
+
+
+def _everywhere(level: Tensor) -> Tensor:
+    """The index of each of a level's cells, [B, G]."""
+    return torch.arange(level.shape[1], device=level.device).expand(len(level), -1)

@@ -62,8 +62,8 @@ class Schedule:
 
 
 def apply_rates(optimiser: torch.optim.Optimizer, rates: Rates) -> None:
-    """Set a step's learning rate and, where a group decays, its weight decay."""
+    """Set a step's learning rate, unless a group has its own, and, where it decays, its weight decay."""
     for group in optimiser.param_groups:
-        group["lr"] = rates.lr
+        group["lr"] = group.get("own_lr", rates.lr)
         if group["decays"]:
             group["weight_decay"] = rates.weight_decay

@@ -83,18 +83,20 @@ def build(config: Config, workers: Workers | None = None) -> Run:
     kernel = _kernel(config, device)
     dataset = open_dataset(config.data)
     views = Views(config.views)
+    small = Views(config.views.small) if config.views.locals else None
     model = build_model(config, dataset.num_classes).to(device.device)
     model.set_kernel(kernel)
     batches = _batches(config, len(dataset.train), workers.world)
-    optimiser = make_optimiser(config.optim, model.trainable())
+    own = {"log_variances.values": config.objective.kendall_lr} if model.log_variances is not None else None
+    optimiser = make_optimiser(config.optim, model.trainable(), own)
     step = TrainStep(
         model=model,
         parallel=workers.wrap(model, device.device),
-        objective=Objective(config.objective, config.level_weights),
+        objective=Objective(config.objective, config.level_weights, local=config.local_context, seed=config.seed),
         optimiser=optimiser,
         schedule=Schedule(config.optim, config.ema, max(1, batches.total)),
-        drawer=_drawer(config, views, model),
-        cutter=Cutter(views, None, config.views.local_mode, device.device),
+        drawer=_drawer(config, views, small, model),
+        cutter=Cutter(views, small, device.device),
         device=device,
         workers=workers,
         config=config.optim,
@@ -107,7 +109,7 @@ def build(config: Config, workers: Workers | None = None) -> Run:
         workers=workers,
         kernel=kernel,
         dataset=dataset,
-        evaluator=Evaluator(config.evaluation, dataset, views, device),
+        evaluator=Evaluator(config.evaluation, dataset, Views(config.evaluated_views), device),
         model=model,
         optimiser=optimiser,
         step=step,
@@ -132,25 +134,28 @@ def build_model(config: Config, classes: int) -> HJEPA:
 def wants(config: Config, classes: int) -> Wants:
     """What the objective's terms ask of the model."""
     objective = config.objective
-    supervised = objective.supervised.weight > 0
     return Wants(
         predicts=objective.jepa_weight > 0,
         normalise_targets=objective.normalise_targets,
-        embeddings=frozenset({"view"} if supervised else set()),
-        classes=classes if supervised else None,
+        embeddings=objective.embeddings,
+        projector=objective.projector if objective.projector.layers else None,
+        log_variances=objective.weighting == "kendall",
+        classes=classes if objective.supervised.weight > 0 else None,
     )
 
 
-def _drawer(config: Config, views: Views, model: HJEPA) -> Drawer:
+def _drawer(config: Config, views: Views, small: Views | None, model: HJEPA) -> Drawer:
     return Drawer(
         config=config.views,
         views=views,
-        small=None,
+        small=small,
         masks=MaskSampler(config.masks, config.grid) if model.wants.predicts else None,
         hierarchy=config.hierarchy,
         drop_path=config.model.drop_path,
         depth=len(model.encoder.blocks),
-        whole="view" in model.wants.embeddings,
+        grid=config.grid,
+        whole=model.wants.whole,
+        slot_width=config.predictor.width,
         seed=config.seed,
     )
 

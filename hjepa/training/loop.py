@@ -23,9 +23,12 @@ from hjepa.training.checkpoint import Progressed
 from hjepa.training.files import MetricsFile
 from hjepa.training.reporter import Progress, Reporter
 from hjepa.training.soup import Soup
+from hjepa.training.term_gradients import GRADIENT
 
 #: Optimiser steps between looks at the loss; reading it makes the device wait.
 LOOK = 10
+#: How the levels' weights are named in a step's report.
+WEIGHT = "weight."
 
 
 class Diverged(Exception):
@@ -51,6 +54,7 @@ class Loop:
         self.at = Progressed()
         self.monitor = CollapseMonitor()
         self.metrics: MetricsFile | None = None
+        self.weights: dict[str, float] = {}
         self.session_start = time.perf_counter()
         self.soup: Soup | None = None
         if run.config.evaluation.soup != "none" and run.workers.first:
@@ -156,25 +160,40 @@ class Loop:
         began = time.perf_counter()
         pending: list[Tensor] = []
         interval, steps = run.config.runtime.log_interval, run.batches.steps(epoch)
+        measures = run.config.runtime.gradient_interval
         for step, images, labels in self._batches(epoch):
             log = step % interval == 0 or step == steps[-1]
-            report = run.step(images, step, labels=labels, diagnose=log)
+            measure = measures is not None and step % measures == 0
+            report = run.step(images, step, labels=labels, diagnose=log, measure=measure)
             self.at.step = step
             pending.append(torch.as_tensor(report["loss"]))
             if step % LOOK == 0 or step == steps[-1]:
                 self._refuse_divergence(pending, step)
                 pending.clear()
+            if measure:
+                self._log_gradients(report, epoch, step)
             if log:
                 self._log(report, epoch, began, step)
+        self.weights = {name: float(value) for name, value in report.items() if name.startswith(WEIGHT)}
         run.device.synchronise()
         self.at.train_seconds += time.perf_counter() - began
 
+    def _log_gradients(self, report: dict[str, Tensor | float], epoch: int, step: int) -> None:
+        """Move the gradient norms of the terms from the report to a line of their own."""
+        norms = {name: float(report.pop(name)) for name in list(report) if name.startswith(GRADIENT)}
+        self._write("gradient", self._epochs(epoch, step), norms)
+
+    def _epochs(self, epoch: int, step: int) -> float:
+        """Epochs that are over at the end of a step."""
+        steps = self.run.batches.steps(epoch)
+        return epoch + (step - steps.start + 1) / len(steps)
+
     def _log(self, report: dict[str, Tensor | float], epoch: int, began: float, step: int) -> None:
         run = self.run
-        steps, images = run.batches.steps(epoch), run.batches.rows(step).stop
+        images = run.batches.rows(step).stop
         values = {name: float(value) for name, value in report.items()}
         values["images_per_second"] = images / (time.perf_counter() - began)
-        self._write("step", epoch + (step - steps.start + 1) / len(steps), values)
+        self._write("step", self._epochs(epoch, step), values)
         self.progress.step(step, run.steps, values)
 
     def _batches(self, epoch: int) -> Iterator[tuple[int, Tensor, Tensor | None]]:
@@ -207,12 +226,14 @@ class Loop:
                 self.soup.keep(done, encoder)
         scores: dict[str, Any] = {}
         if rung:
-            scores = self._probe(rung=True, full=final)
+            scores = self._probe(rung=True, full=final) | self.weights
             self.at.rung = 0 if self.at.rung is None else self.at.rung + 1
             self.at.last = {"epoch": done, **scores}
             self._write("full" if final else "rung", done, scores)
             self.progress.scores({"epoch": done, **scores})
-            self.monitor.check(scores, warm=self.at.step >= self.run.step.schedule.warmup)
+            learned = config.objective.weighting != "fixed"
+            warm = self.at.step >= self.run.step.schedule.warmup
+            self.monitor.check(scores, warm=warm, weights=list(self.weights.values()) if learned else ())
         if rung or final or done % config.runtime.checkpoint_interval == 0:
             self._save()
         if rung:

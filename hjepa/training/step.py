@@ -11,6 +11,7 @@ from hjepa.objectives import Material, Objective, explained
 from hjepa.optim import Schedule, apply_rates
 from hjepa.runtime.device import Device
 from hjepa.training.draws import Cutter, Drawer, Draws
+from hjepa.training.term_gradients import TermGradients
 from hjepa.training.workers import Workers, quiet
 
 
@@ -39,19 +40,27 @@ class TrainStep:
         return self.drawer.draw(batch or self.config.batch_size, stored_size, step)
 
     def __call__(
-        self, images: Tensor, step: int, *, labels: Tensor | None = None, diagnose: bool = False
+        self,
+        images: Tensor,
+        step: int,
+        *,
+        labels: Tensor | None = None,
+        diagnose: bool = False,
+        measure: bool = False,
     ) -> dict[str, Tensor | float]:
         """Train on this worker's share of a batch; step counts from 1.
 
         images: uint8 [B / workers, 3, S, S]; labels: int64 [B / workers], where a term needs them.
-        Returns the named loss terms (of the whole batch), the schedule values and the gradient norm;
-        with diagnose also the explained share per level.
+        Returns the named loss terms (of the whole batch), the weights of the levels, the schedule values
+        and the gradient norm; with diagnose also the explained share per level, with measure the norm of
+        each term's gradient on the encoder.
         """
         batch = len(images) * self.workers.world
         draws = self.draw(images.shape[-1], step, batch)
         rates = self.schedule.at(step, batch)
         apply_rates(self.optimiser, rates)
-        named, extra = self._gradients(images, labels, draws, step, diagnose)
+        by_term = TermGradients(self.model.encoder) if measure else None
+        named, extra = self._gradients(images, labels, draws, step, diagnose, by_term)
         report: dict[str, Tensor | float] = {name: self.workers.total(value) for name, value in named.items()}
         norm = nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
         if self.config.clip_norm is not None:
@@ -60,6 +69,8 @@ class TrainStep:
         self.optimiser.zero_grad(set_to_none=True)
         self.model.update_target(rates.momentum)
         report |= extra
+        if by_term is not None:
+            report |= by_term.norms(self.workers)
         if self.config.batch_schedule != "constant":
             report["batch"] = float(batch)
         report |= {"lr": rates.lr, "weight_decay": rates.weight_decay, "gradient_norm": norm}
@@ -68,7 +79,13 @@ class TrainStep:
         return report
 
     def _gradients(
-        self, images: Tensor, labels: Tensor | None, draws: Draws, step: int, diagnose: bool
+        self,
+        images: Tensor,
+        labels: Tensor | None,
+        draws: Draws,
+        step: int,
+        diagnose: bool,
+        by_term: TermGradients | None,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor | float]]:
         """Accumulate the gradient of the batch's loss over micro-batches."""
         start, count, micro = self.workers.rows(draws.batch).start, len(images), self.micro_batch
@@ -76,7 +93,7 @@ class TrainStep:
         extra: dict[str, Tensor | float] = {}
         for first in range(0, count, micro):
             part = slice(first, first + micro)
-            rows = slice(start + first, start + first + micro)
+            rows = slice(start + first, start + min(first + micro, count))
             last = first + micro >= count
             with quiet(self.parallel, last):
                 outputs = self.outputs(images[part], draws, rows)
@@ -84,10 +101,13 @@ class TrainStep:
                 if labels is not None:
                     material = self._labelled(material, labels[part])
                 terms = self.objective(material)
+                if by_term is not None:
+                    by_term.add(terms.weighted)
                 # DDP averages over workers; the parts' losses are to be added.
                 (terms.total * self.workers.world).backward()  # type: ignore[no-untyped-call]
             for name, value in terms.named.items():
                 named[name] = named[name] + value if name in named else value
+        extra |= terms.facts
         if diagnose:
             for index, level in enumerate(outputs.levels):
                 share = explained(level.prediction, level.target, level.cells, material.valid[index])
@@ -107,10 +127,14 @@ class TrainStep:
             targets=[level.target for level in outputs.levels],
             valid=self.cutter.valid(draws, rows),
             counts=draws.counts,
+            local=None if outputs.local is None else (outputs.local.prediction, outputs.local.target),
+            local_count=float(draws.around.numel()) if draws.around is not None else 1.0,
+            log_variances=outputs.log_variances,
             embeddings=outputs.embeddings,
-            projections=outputs.projections,
             logits=outputs.logits,
             views=draws.batch * len(draws.views),
+            global_count=len(draws.views),
+            share=(rows.stop - rows.start) / draws.batch,
             step=step,
         )
 

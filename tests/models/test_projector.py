@@ -5,12 +5,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from hjepa.config import ProjectorConfig
 from hjepa.models.projector import Projector
 from hjepa.runtime.streams import initialise
 
 
 def make(norm: str = "batch", layers: int = 3) -> Projector:
-    made = Projector(8, layers=layers, hidden=12, width=4, norm=norm)
+    config = ProjectorConfig.model_validate({"layers": layers, "hidden": 12, "width": 4, "norm": norm})
+    made = Projector(8, config)
     initialise(made, 0, "projector", "xavier")
     return made
 
