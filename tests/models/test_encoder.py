@@ -6,6 +6,7 @@ import torch
 
 from hjepa.config import SIZES, ModelConfig
 from hjepa.models import Encoder, draw_keep
+from hjepa.models.positions import centres, interpolated, sincos
 from hjepa.runtime.streams import initialise
 
 
@@ -89,6 +90,46 @@ def test_dropped_branches_are_absent_and_layer_scale_does_not_undo_it() -> None:
     nothing = torch.zeros(6, 2)
     assert torch.equal(encoder(x, keep=nothing), encoder.norm(encoder._embed(x, None, 4)))
     assert torch.equal(encoder(x, keep=torch.ones(6, 2)), encoder(x))
+
+
+KINDS = [
+    (positions, rope)
+    for positions in ("none", "sincos", "learned")
+    for rope in ("none", "axial", "mixed", "dinov3")
+    if not positions == rope == "none"
+]
+
+
+@pytest.mark.parametrize(("positions", "rope"), KINDS)
+def test_every_kind_of_position_takes_other_resolutions(positions: str, rope: str) -> None:
+    encoder = make(positions=positions, rope=rope)
+    for side in (8, 16, 32):
+        x = images(side=side)
+        tokens = encoder(x)
+        assert tokens.shape == (2, (side // 4) ** 2, 32) and tokens.isfinite().all()
+        assert encoder.features(x, "last").shape == (2, 32)
+        halves = torch.cat([x[..., side // 2 :], x[..., : side // 2]], -1)
+        assert not torch.allclose(encoder.features(halves, "last"), encoder.features(x, "last"), atol=1e-4)
+    with pytest.raises(AssertionError, match="multiples of the patch size 4"):
+        encoder(images(side=18))
+
+
+def test_positions_of_another_resolution_span_the_trained_grid_and_rotations_count_patches() -> None:
+    learned = make(positions="learned")
+    assert torch.allclose(make()._positions(8), sincos(centres(8, unit=0.5), 32), atol=1e-5)
+    assert torch.equal(learned._positions(8), interpolated(learned.positions, 8))
+    small, large = (sines(make(positions="none", rope="axial"), side) for side in (16, 32))
+    assert torch.equal(small, large[:4, :4])
+    small, large = (sines(make(positions="none", rope="dinov3"), side) for side in (16, 32))
+    assert torch.allclose(small.mean((0, 1)), large.mean((0, 1)), atol=1e-5)  # both symmetric about the centre
+    assert not torch.allclose(small, large[:4, :4], atol=1e-2)
+
+
+def sines(encoder: Encoder, side: int) -> torch.Tensor:
+    """Of the first block's angles, [rows, columns, pairs]."""
+    (rotation, *_) = encoder._rotations(images(side=side), None, 4)
+    assert rotation is not None
+    return rotation.sine[0, 0].unflatten(0, (side // 4, -1))
 
 
 def test_features() -> None:

@@ -1,8 +1,10 @@
 """Claims: sine-cosine positions equal I-JEPA's; a cell sits at the centre of what it covers; a grid of other
 patches spans the same image; a learned table is interpolated, not stretched in memory."""
 
+import pytest
 import torch
 
+from hjepa.config.hierarchy import cell_windows
 from hjepa.models.positions import centres, grid_positions, interpolated, sincos
 
 
@@ -23,6 +25,14 @@ def test_cells_of_a_level_are_centred() -> None:
     assert centres(4, 1).tolist() == [[0.5, 0.5], [0.5, 2.5], [2.5, 0.5], [2.5, 2.5]]
     assert centres(7, 1)[:, 1].tolist() == [1.0, 3.0, 5.0] * 3  # adaptive pooling's cells overlap: 0-2, 2-4, 4-6
     assert torch.equal(grid_positions(4, 16, 1), sincos(centres(4, 1), 16))
+
+
+@pytest.mark.parametrize("pooling", ["adaptive", "floor"])
+@pytest.mark.parametrize("grid", [4, 7, 9, 14])
+def test_cells_are_those_of_masks_and_targets(grid: int, pooling: str) -> None:
+    for level in range(grid.bit_length()):
+        middles = [(first + end - 1) / 2 for first, end in cell_windows(grid, level, pooling)]
+        assert centres(grid, level, pooling)[: len(middles), 1].tolist() == middles
 
 
 def test_patches_of_another_size_span_the_same_image() -> None:

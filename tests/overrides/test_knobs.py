@@ -16,7 +16,7 @@ def test_the_table_lists_every_leaf_in_schema_order() -> None:
 
 
 def test_kinds_and_choices() -> None:
-    assert knobs()["model.positions"].choices == ("sincos", "learned")
+    assert knobs()["model.positions"].choices == ("sincos", "learned", "none")
     assert knobs()["objective.normalise_targets"].choices == (False, True)
     assert None in (knobs()["model.size"].choices or ())
     assert knobs()["optim.betas"].kind == "list"
@@ -34,7 +34,7 @@ def test_a_bare_field_is_refused() -> None:
 
 def test_live_says_which_condition_fails() -> None:
     knob = knobs()["hierarchy.renormalise"]
-    on = {"hierarchy.levels": 3, "objective.normalise_targets": True}
+    on = {"objective.jepa_weight": 1.0, "hierarchy.levels": 3, "objective.normalise_targets": True}
     assert live(knob, on) is None
     assert live(knob, on | {"hierarchy.levels": 1}) == "hierarchy.levels is 2 or 3 or 4"
     assert live(knobs()["evaluation.draws"], {"evaluation.labels_per_class": None}) == (
