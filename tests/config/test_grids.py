@@ -16,7 +16,7 @@ REFUSED = [
     ("model.patch_sizes=[4,16]", "model.patch_sizes: got [4, 16]; allowed divisors of views.size 32 up to 8"),
     (
         "model.patch_sizes=[4,32] hierarchy.levels=1",
-        "model.patch_sizes: got [4, 32]; allowed divisors of views.size 32",
+        "model.patch_sizes: got [4, 32]; allowed divisors of views.size",
     ),
     ("model.patch_sizes=[2,4] target.features=pixels", "model.patch_sizes: got [2, 4]; allowed null where target"),
     ("evaluation.size=30", "evaluation.size: got 30; allowed multiples of model.patch_size 4"),
