@@ -1,4 +1,4 @@
-"""Masks, encoder, predictor and hierarchy."""
+"""Masks, encoder and predictor."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -18,7 +18,6 @@ SIZES: dict[str, tuple[int, int, int]] = {
 }
 #: Kinds of rotary positions and the base of their frequencies when `model.rope_theta` is null.
 ROPE_THETA = {"axial": 100.0, "mixed": 10.0, "dinov3": 100.0}
-HIERARCHICAL = [2, 3, 4]
 BLOCKS = ["multiblock", "block"]
 
 
@@ -234,6 +233,7 @@ class PredictorConfig(Section):
         "Predict the level-0 target blocks one by one (I-JEPA) or all in one sequence.",
         effect="training",
         flip="joint",
+        when={"hierarchy.predictor": ["per_level", "shared"]},
         source="I-JEPA (arXiv 2301.08243), section 3",
     )
 
@@ -244,35 +244,4 @@ class PredictorConfig(Section):
         return self
 
 
-class HierarchyConfig(Section):
-    """The levels above the patch grid."""
-
-    live: ClassVar = PREDICTS
-
-    levels: Annotated[int, Field(ge=1, le=4)] = knob(
-        3, "Levels; level l pools the targets by 2^l. 1 is plain I-JEPA.", effect="training", flip=2
-    )
-    predictor: Literal["per_level", "shared"] = knob(
-        "per_level",
-        "A predictor of its own for each level, or one with a level embedding.",
-        effect="training",
-        flip="shared",
-        when={"hierarchy.levels": HIERARCHICAL},
-    )
-    child_rule: Literal["any", "majority", "all"] = knob(
-        "majority",
-        "A cell above level 0 is a target if any, at least half or all of the cells it covers are.",
-        effect="training",
-        flip="any",
-        when={"hierarchy.levels": HIERARCHICAL},
-    )
-    renormalise: bool = knob(
-        True,
-        "Layer-normalise the pooled targets again, so that the levels have one scale.",
-        effect="training",
-        flip=False,
-        when={"hierarchy.levels": HIERARCHICAL, "objective.normalise_targets": [True]},
-    )
-
-
-__all__ = ["SIZES", "HierarchyConfig", "MasksConfig", "ModelConfig", "PredictorConfig"]
+__all__ = ["SIZES", "MasksConfig", "ModelConfig", "PredictorConfig"]

@@ -1,6 +1,8 @@
 """What is predicted, and the encoder that provides it."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from hjepa.config.data import Fraction
 from hjepa.config.fields import PREDICTS, Section, knob
@@ -29,6 +31,14 @@ class TargetConfig(Section):
         flip="stop_gradient",
         when={"target.features": ["encoder"]},
         source="BYOL (arXiv 2006.07733); SimSiam (arXiv 2011.10566); LeJEPA (arXiv 2511.08544) for none",
+    )
+    layers: Annotated[int, Field(ge=1)] = knob(
+        1,
+        "The target is the mean of this many last blocks' outputs, each layer-normalised; 1 is the last one's alone.",
+        effect="training",
+        flip=2,
+        when={"target.features": ["encoder"]},
+        source="data2vec (arXiv 2202.03555), section 3.3",
     )
 
 

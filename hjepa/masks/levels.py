@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from hjepa.config import HierarchyConfig
-from hjepa.config.hierarchy import cell_windows
+from hjepa.config import HierarchyConfig, cell_windows
 from hjepa.masks.blocks import MaskSampler
 from hjepa.overrides import ConfigError, problem
 
@@ -17,7 +16,7 @@ def level_grids(grid: int, levels: int) -> list[int]:
     return [grid >> level for level in range(levels)]
 
 
-def level_targets(targets: Tensor, grid: int, levels: int, rule: str, pooling: str = "adaptive") -> list[Tensor]:
+def level_targets(targets: Tensor, grid: int, levels: int, rule: str, pooling: str) -> list[Tensor]:
     """Boolean maps [B, G_l] of the target cells of levels 1 and up.
 
     targets: [B, M, T] level-0 indices. A cell is a target when any, at least half or all of the
@@ -48,7 +47,7 @@ def refuse_empty_levels(config: HierarchyConfig, sampler: MaskSampler) -> None:
         return
     # Block sizes are one draw a batch, so several batches are looked at.
     draws = [sampler.draw(_TRIALS, seed=0, step=step).targets for step in range(_STEPS)]
-    maps = [level_targets(targets, sampler.grid, config.levels, config.child_rule) for targets in draws]
+    maps = [level_targets(targets, sampler.grid, config.levels, config.child_rule, config.pooling) for targets in draws]
     for level in range(1, config.levels):
         empty = float(torch.cat([~chosen[level - 1].any(1) for chosen in maps]).float().mean())
         if empty > 0.5:

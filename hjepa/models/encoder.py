@@ -1,6 +1,6 @@
 """The ViT encoder; it processes visible tokens only."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import torch
@@ -64,6 +64,21 @@ class Encoder(nn.Module):
             tokens = block(tokens, factors, rotation=rotations[index])
         normed: Tensor = self.norm(tokens)
         return normed
+
+    def outputs(self, images: Tensor, blocks: Collection[int], patch_size: int | None = None) -> dict[int, Tensor]:
+        """The tokens [B, N, D] of whole images after each of these blocks, counted from 1; the last block's normalised.
+
+        patch_size: as for `forward`.
+        """
+        size = patch_size or self.patch_size
+        tokens = self._embed(images, None, size)
+        rotations = self._rotations(images, None, size)
+        after = {}
+        for number, block in enumerate(self.blocks, 1):
+            tokens = block(tokens, rotation=rotations[number - 1])
+            if number in blocks:
+                after[number] = self.norm(tokens) if number == len(self.blocks) else tokens
+        return after
 
     def features(self, images: Tensor, kind: Literal["last", "last4"]) -> Tensor:
         """Average-pooled tokens, float32: [B, D] of the last block, or [B, 4 D] of the last four.

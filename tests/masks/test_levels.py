@@ -17,7 +17,7 @@ def test_grids_halve_and_round_down() -> None:
 def test_rule_counts_children(rule: str, share: int) -> None:
     generator = torch.Generator().manual_seed(0)
     targets = torch.stack([torch.randperm(64, generator=generator)[:20] for _ in range(10)]).unsqueeze(1)
-    chosen = level_targets(targets, 8, 2, rule)[0]
+    chosen = level_targets(targets, 8, 2, rule, "adaptive")[0]
     for image in range(10):
         inside = set(targets[image].flatten().tolist())
         for cell in range(16):
