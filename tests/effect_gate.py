@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from hjepa.config.fields import holds
 from hjepa.models import HJEPA, Inputs
 from hjepa.overrides import ConfigError, Knob, Layer, file_layer, knobs, nest, resolve, values_of, yaml12
 from hjepa.training import checkpoint, train
@@ -56,6 +57,7 @@ OBSERVED = {
     "runtime.threads": "threads",
     "runtime.micro_batch": "forward passes",
     "runtime.log_interval": "step lines",
+    "runtime.gradient_interval": "gradient lines",
     "runtime.checkpoint_interval": "checkpoints",
 }
 #: Parts of a run that a runtime field may move within its tolerance; all others are bit-equal.
@@ -109,7 +111,8 @@ def run(base: Mapping[str, Any], flip: Mapping[str, Any], folder: Path, *, kerne
         train(config, folder / "run", progress=_Scores(trace))
     trace.parts["weights"] = torch.load(folder / "run" / "checkpoint.pt", weights_only=True)["model"]
     lines = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
-    trace.seen["step lines"] = [line["step"] for line in lines if line["kind"] == "step"]
+    for kind in ("step", "gradient"):
+        trace.seen[f"{kind} lines"] = [line["step"] for line in lines if line["kind"] == kind]
     return trace
 
 
@@ -282,9 +285,9 @@ def _enabled(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _allowed(path: str, values: Any, base: Mapping[str, Any]) -> list[Any]:
     """The allowed values of a condition, the base's own first."""
     knob = knobs()[path]
-    if isinstance(values, str):  # any value but null
-        return [knob.flip]
     now = base.get(path, knob.default)
+    if isinstance(values, str):  # any value but null, or any above 0
+        return [now if holds(now, values) else knob.flip]
     return sorted(values, key=lambda value: (value != now, value != knob.flip))
 
 
