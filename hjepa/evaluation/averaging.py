@@ -43,8 +43,8 @@ def greedy_soup(
     best, *others = sorted(range(len(ingredients)), key=lambda index: (-scores[index], -index))
     chosen, reached = [best], scores[best]
     for index in others:
-        with_it = score(uniform_soup([ingredients[i] for i in (*chosen, index)]))
+        more = sorted([*chosen, index])
+        with_it = score(uniform_soup([ingredients[i] for i in more]))
         if with_it >= reached:
-            chosen.append(index)
-            reached = with_it
-    return uniform_soup([ingredients[index] for index in chosen]), sorted(chosen)
+            chosen, reached = more, with_it
+    return uniform_soup([ingredients[index] for index in chosen]), chosen
