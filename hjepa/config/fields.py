@@ -56,6 +56,7 @@ def knob(
     when: Mapping[str, Sequence[Any] | str] | None = None,
     together: Mapping[str, Any] | None = None,
     source: str = "",
+    proof: str = "",
     **constraints: Any,
 ) -> Any:
     """A configuration field.
@@ -63,7 +64,9 @@ def knob(
     `flip` is one value other than the default, which the effect gate tries; `together` are the
     other dotted paths that must change with it. `when` maps a dotted path to the values (or
     `SET`, or `POSITIVE`) for which this field acts: outside of them, giving the field is an error.
-    `source` is the paper, equation or code that defines the technique. `constraints` go to pydantic (ge, le, ...).
+    `source` is the paper, equation or code that defines the technique; `proof` the test (its pytest node id)
+    that shows more than the effect gate does. `constraints` go to pydantic (ge, le, ..., and title: the
+    technique's name, where the path says it badly).
     """
     extra = {
         "effect": effect,
@@ -71,5 +74,6 @@ def knob(
         "when": as_conditions(when or {}),
         "together": dict(together or {}),
         "source": source,
+        "proof": proof,
     }
     return Field(default, description=doc, json_schema_extra=extra, **constraints)

@@ -23,6 +23,8 @@ class Knob:
     when: Mapping[str, Any]
     together: Mapping[str, Any]
     source: str
+    proof: str
+    title: str
     choices: tuple[Any, ...] | None
     kind: str
 
@@ -51,7 +53,14 @@ def _knob(path: str, info: FieldInfo, section: type[Section]) -> Knob:
     values["when"] = as_conditions(section.live) | values["when"]
     default = list(info.default) if isinstance(info.default, tuple) else info.default
     choices = _choices(info.annotation)
-    return Knob(path, default, info.description or "", choices=choices, kind=_kind(info, choices), **values)
+    named: dict[str, Any] = {"title": info.title or _title(path), "kind": _kind(info, choices), "choices": choices}
+    return Knob(path, default, info.description or "", **named, **values)
+
+
+def _title(path: str) -> str:
+    """A name from the last two parts of the path: `objective.vicreg.std_weight` is `vicreg: std weight`."""
+    *sections, name = path.replace("_", " ").split(".")
+    return f"{sections[-1]}: {name}" if sections else name
 
 
 def _choices(annotation: Any) -> tuple[Any, ...] | None:
