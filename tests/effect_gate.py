@@ -44,6 +44,22 @@ SCENES: dict[str, dict[str, Any]] = {
     "runtime.threads": {"runtime.threads": 2},
     "runtime.checkpoint_interval": {"evaluation.interval": 2},
 }
+#: What must change with a value that is no field's `flip`.
+COMPANIONS: dict[tuple[str, Any], dict[str, Any]] = {
+    ("data.dataset", "imagenet100"): {
+        "data.folder": "shapes",
+        "data.classes": "two_classes.txt",
+        "data.image_size": 16,
+        "data.train_size": 64,
+    },
+    ("data.dataset", "mixture"): {
+        "data.mixture.digits": 3.0,
+        "data.mixture.cifar10": 1.0,
+        "data.mixture.cifar100": 1.0,
+        "data.image_size": 16,
+        "data.train_size": 64,
+    },
+}
 #: What of a run shows that a runtime field acted.
 OBSERVED = {
     "data.root": "root",
@@ -259,7 +275,8 @@ def _far(first: Trace, second: Trace, tolerance: float) -> str | None:
 def enable(path: str, value: Any) -> dict[str, Any]:
     """Settings that give a field this value, with what must change with it."""
     knob = knobs()[path]
-    return {path: value} | (dict(knob.together) if value == knob.flip else {})
+    companions = COMPANIONS.get((path, value), {}) if isinstance(value, str) else {}
+    return {path: value} | (dict(knob.together) if value == knob.flip else companions)
 
 
 def scenes(knob: Knob) -> list[dict[str, Any]]:

@@ -34,6 +34,8 @@ def check_field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Check]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("data", "elsewhere"):
             make_shapes(folder / name)
+            (folder / name / "classes.txt").write_text("square\ntriangle\n")
+            (folder / name / "two_classes.txt").write_text("circle\nsquare\n")
         make_cifar10(folder / "data", per_batch=40)
         make_cifar100(folder / "data", count=1500)
         make_stl10(folder / "data", labelled=150)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from hjepa.config.fields import POSITIVE, PREDICTS, Section, knob
+from hjepa.config.mixture import MixtureConfig
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -13,9 +14,10 @@ Positive = Annotated[float, Field(gt=0.0)]
 class DataConfig(Section):
     """The data set, its hold-out, and how it is read."""
 
-    dataset: Literal["digits", "cifar10", "cifar100", "stl10", "imagefolder"] = knob(
+    dataset: Literal["digits", "cifar10", "cifar100", "stl10", "imagefolder", "imagenet100", "mixture"] = knob(
         "digits",
-        "The data set. digits comes with scikit-learn and needs no files.",
+        "The data set. digits comes with scikit-learn and needs no files; imagenet100: some classes of a folder; "
+        "mixture: several data sets in the proportions of data.mixture.",
         effect="training",
         flip="imagefolder",
         together={"data.folder": "shapes", "data.image_size": 16},
@@ -25,25 +27,52 @@ class DataConfig(Section):
         "Folder under the data root that holds train/ and val/, one folder per class in each.",
         effect="training",
         flip="shapes_b",
-        when={"data.dataset": ["imagefolder"]},
+        when={"data.dataset": ["imagefolder", "imagenet100", "mixture"]},
         together={"data.image_size": 16},
+    )
+    classes: str | None = knob(
+        None,
+        "Text file under the data root with the names of the classes to keep, one a line; "
+        "null keeps the hundred of ImageNet-100.",
+        effect="training",
+        flip="classes.txt",
+        when={"data.dataset": ["imagenet100", "mixture"]},
+        together={"data.folder": "shapes", "data.image_size": 16},
+        source="Contrastive Multiview Coding (arXiv 1906.05849) for the list",
+    )
+    mixture: MixtureConfig = MixtureConfig()
+    epoch_images: Annotated[int, Field(ge=2)] | None = knob(
+        None,
+        "Images of an epoch of a mixture, over all its data sets; null takes as many as they hold together.",
+        effect="training",
+        flip=96,
+        when={"data.dataset": ["mixture"]},
+    )
+    probe: Literal["digits", "cifar10", "cifar100", "stl10", "imagefolder", "imagenet100"] | None = knob(
+        None,
+        "The data set of a mixture that all scores are of; null takes the one with the largest weight.",
+        effect="evaluation",
+        flip="cifar100",
+        when={"data.dataset": ["mixture"]},
     )
     stl10: Literal["labelled", "unlabelled", "both"] = knob(
         "both",
         "Which STL-10 images pretraining sees; probes always use the labelled ones.",
         effect="training",
         flip="labelled",
-        when={"data.dataset": ["stl10"]},
+        when={"data.dataset": ["stl10", "mixture"]},
     )
     image_size: Annotated[int, Field(ge=4, le=1024)] | None = knob(
         None,
-        "Side in pixels at which images are stored after decoding; null keeps the native size.",
+        "Side in pixels at which images are stored after decoding; null keeps the native size. "
+        "The data sets of a mixture share one.",
         effect="training",
         flip=12,
     )
     train_size: Annotated[int, Field(ge=1)] | None = knob(
         None,
-        "Train on a stratified prefix of this many images, after the hold-out is taken; null takes all.",
+        "Train on a stratified prefix of this many images (of each part of a mixture), after the hold-out is taken; "
+        "null takes all.",
         effect="training",
         flip=96,
     )
@@ -58,14 +87,14 @@ class DataConfig(Section):
         "Where the data sets lie; null reads HJEPA_DATA. May be read-only.",
         effect="runtime_exact",
         flip="elsewhere",
-        when={"data.dataset": ["cifar10", "cifar100", "stl10", "imagefolder"]},
+        when={"data.dataset": ["cifar10", "cifar100", "stl10", "imagefolder", "imagenet100", "mixture"]},
     )
     download: bool = knob(
         False,
         "Let torchvision download the data set into the root when it is missing.",
         effect="runtime_exact",
         flip=True,
-        when={"data.dataset": ["cifar10", "cifar100", "stl10"]},
+        when={"data.dataset": ["cifar10", "cifar100", "stl10", "mixture"]},
     )
     loading: Literal["auto", "cache", "stream"] = knob(
         "auto",
@@ -82,11 +111,62 @@ class DataConfig(Section):
     )
     workers: Annotated[int, Field(ge=0, le=256)] = knob(
         2,
-        "Decoding processes of the streaming loader.",
+        "Decoding processes of each data set that streams.",
         effect="runtime_exact",
         flip=0,
         when={"data.loading": ["auto", "stream"]},
     )
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Each data set's share of a mixture's epoch, adding up to 1; empty when this is no mixture."""
+        weights = self.mixture.weights() if self.dataset == "mixture" else {}
+        return {name: round(weight / sum(weights.values()), 12) for name, weight in weights.items()}
+
+    @property
+    def probed(self) -> str:
+        """The data set that scores are of."""
+        shares = self.shares
+        return self.probe or (max(shares, key=lambda name: shares[name]) if shares else self.dataset)
+
+    def part(self, name: str) -> "DataConfig":
+        """One data set of the mixture, read in the same way."""
+        return self.model_copy(update={"dataset": name})
+
+    @model_validator(mode="after")
+    def _combinations(self) -> "DataConfig":
+        parts = set(self.shares) or {self.dataset}
+        if self.dataset == "mixture":
+            self._refuse_mixture(parts)
+        if parts & {"imagefolder", "imagenet100"} and (self.folder is None or self.image_size is None):
+            name = "folder" if self.folder is None else "image_size"
+            which = "imagefolder" if "imagefolder" in parts else "imagenet100"
+            raise ValueError(f"{name}: got null; data.dataset {which} needs it")
+        return self
+
+    def _refuse_mixture(self, parts: set[str]) -> None:
+        """Raise ValueError for a mixture of one, or for a setting that none of its parts reads."""
+        if len(parts - {"mixture"}) < 2:
+            raise ValueError("dataset: got mixture; allowed with at least two of data.mixture above 0")
+        if self.image_size is None:
+            raise ValueError("image_size: got null; data.dataset mixture needs it, as its images share one size")
+        if self.probe is not None and self.probe not in parts:
+            raise ValueError(f"probe: got {self.probe}; allowed {', '.join(sorted(parts))}")
+        if {"imagefolder", "imagenet100"} <= parts:
+            raise ValueError(
+                "mixture.imagenet100: got a weight beside imagefolder; allowed one of them, as both read data.folder"
+            )
+        readers = {
+            "folder": {"imagefolder", "imagenet100"},
+            "classes": {"imagenet100"},
+            "stl10": {"stl10"},
+            "download": {"cifar10", "cifar100", "stl10"},
+        }
+        for name, of in readers.items():
+            value = getattr(self, name)
+            if value != type(self).model_fields[name].default and not parts & of:
+                allowed = " or ".join(sorted(of))
+                raise ValueError(f"{name}: got {str(value).lower()}; allowed only with {allowed} in data.mixture")
 
 
 class ViewsConfig(Section):
@@ -125,16 +205,16 @@ class ViewsConfig(Section):
         "Small crops of each image besides the global views (multi-crop); only the student sees them.",
         effect="training",
         flip=2,
-        together={"views.local_mode": "context"},
         source="SwAV (arXiv 2006.09882); DINO (arXiv 2104.14294)",
     )
-    local_mode: Literal["embedding", "context"] = knob(
-        "embedding",
-        "embedding: a further view for the terms that compare views; "
-        "context: its tokens predict the first global view's cells around it.",
+    local_mode: Literal["context", "embedding"] = knob(
+        "context",
+        "context: its tokens predict the first global view's cells around it; "
+        "embedding: a further view for the terms that compare views.",
         effect="training",
-        flip="context",
+        flip="embedding",
         when={"views.locals": POSITIVE},
+        together={"views.globals": 2, "objective.invariance.weight": 1.0},
     )
     local_size: Annotated[int, Field(ge=4, le=512)] = knob(
         16,
@@ -213,6 +293,12 @@ class ViewsConfig(Section):
         when={"objective.supervised.weight": POSITIVE},
         source="CutMix (arXiv 1905.04899)",
     )
+
+    @property
+    def small(self) -> "ViewsConfig":
+        """The views of small crops: of their size and scale, and without corruption."""
+        own = {"size": self.local_size, "crop": "random_resized", "crop_scale": self.local_scale}
+        return self.model_copy(update={**own, "erasing": 0.0, "noise": 0.0})
 
     @model_validator(mode="after")
     def _ranges(self) -> "ViewsConfig":

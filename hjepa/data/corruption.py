@@ -30,7 +30,7 @@ def gaussian(keys: Tensor, shape: torch.Size, device: torch.device) -> Tensor:
     mixed = _mixed(count[None, :] * 0x9E3779B9 + (key & LOW_32))
     mixed = _mixed(mixed ^ (key >> 32))  # twice, so that no two images' numbers are shifts of each other
     uniform = ((mixed >> 8).to(torch.float32) + 0.5) * 2.0**-24
-    return (torch.erfinv(2.0 * uniform - 1.0) * 2.0**0.5).reshape(len(keys), *shape)
+    return torch.erfinv(2.0 * uniform - 1.0).mul(2.0**0.5).reshape(len(keys), *shape)
 
 
 def _mixed(number: Tensor) -> Tensor:

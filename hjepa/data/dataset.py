@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,24 +10,14 @@ from torch.utils.data import DataLoader
 
 from hjepa.config import DataConfig
 from hjepa.data.cache import Cache, cache_folder
-from hjepa.data.catalogue import Entry, RawSplit, data_root, find
-from hjepa.data.images import Images, Labels, Pixels
-from hjepa.data.split import Indices, split
+from hjepa.data.catalogue import data_root, find
+from hjepa.data.entry import Entry, RawSplit
+from hjepa.data.images import Images, ImageSource, Indices, Labels, Pixels
+from hjepa.data.mixture import MixedImages, Proportions, quotas
+from hjepa.data.split import split
+from hjepa.runtime.streams import numpy_generator
 
 CACHE_LIMIT_BYTES = 4 << 30
-
-
-class ImageSource(Protocol):
-    """An indexed set of stored images; its order is random and stratified, so any prefix is a fair sample."""
-
-    @property
-    def labels(self) -> Labels:
-        """int64 [n], -1 where unknown."""
-
-    def __len__(self) -> int: ...
-
-    def batches(self, index_lists: Sequence[Indices]) -> Iterator[torch.Tensor]:
-        """uint8 [b, 3, S, S] on the CPU, one for each index list, in order."""
 
 
 class CachedImages:
@@ -77,7 +66,8 @@ class Dataset:
 
     `train` is pretrained on, `fit` (labelled training images) is what probes may fit on, `holdout`
     is for selection only. `fingerprint` names the content of the whole training split at the stored
-    size; which part is held out or trained on is the configuration's.
+    size; which part is held out or trained on is the configuration's. Of a mixture (`proportions` is
+    given), `train` holds all parts, while classes, probes and test are those of one part.
     """
 
     name: str
@@ -87,6 +77,18 @@ class Dataset:
     fit: ImageSource
     holdout: ImageSource
     open_test: Callable[[], ImageSource]
+    proportions: Proportions | None = None
+
+    @property
+    def epoch_images(self) -> int:
+        """Training images in an epoch."""
+        return self.proportions.epoch_images if self.proportions else len(self.train)
+
+    def order(self, seed: int, epoch: int) -> Indices:
+        """The training images of an epoch in their order, [epoch_images]: a function of (seed, epoch) alone."""
+        if self.proportions:
+            return self.proportions.order(seed, epoch)
+        return numpy_generator(seed, "order", epoch).permutation(len(self.train))
 
     def test(self) -> ImageSource:
         """The test split, opened only now."""
@@ -101,10 +103,40 @@ def absolute(config: DataConfig) -> DataConfig:
 
 
 def open_dataset(config: DataConfig) -> Dataset:
-    """The configured data set, decoded into the cache or streamed.
+    """The configured data set, decoded into the cache or streamed; a mixture's parts each by itself.
 
     Raises ConfigError, one line, when it is missing or smaller than `data.train_size`.
     """
+    if not config.shares:
+        return _open_one(config)
+    parts = {name: _open_one(config.part(name)) for name in config.shares}
+    sizes = {name: len(part.train) for name, part in parts.items()}
+    counts = quotas(config.epoch_images or sum(sizes.values()), config.shares)
+    probed = parts[config.probed]
+    return Dataset(
+        name=config.dataset,
+        num_classes=probed.num_classes,
+        fingerprint=_mixed({name: part.fingerprint for name, part in parts.items()}),
+        train=MixedImages([part.train for part in parts.values()]),
+        fit=probed.fit,
+        holdout=probed.holdout,
+        open_test=probed.open_test,
+        proportions=Proportions(tuple(parts), tuple(sizes.values()), tuple(counts[name] for name in parts)),
+    )
+
+
+def fingerprint(config: DataConfig) -> str:
+    """`open_dataset(config).fingerprint`, without decoding anything. Raises ConfigError as it does."""
+    if not config.shares:
+        return _fingerprint(config, find(config))
+    return _mixed({name: fingerprint(config.part(name)) for name in config.shares})
+
+
+def _mixed(fingerprints: dict[str, str]) -> str:
+    return hashlib.sha256(repr(sorted(fingerprints.items())).encode()).hexdigest()
+
+
+def _open_one(config: DataConfig) -> Dataset:
     entry = find(config)
     source = _opened(config, entry, entry.train)
     parts = split(source.labels, config)
@@ -117,11 +149,6 @@ def open_dataset(config: DataConfig) -> Dataset:
         holdout=source.select(parts.holdout),
         open_test=lambda: (test := _opened(config, entry, entry.test)).select(np.arange(len(test.labels))),
     )
-
-
-def fingerprint(config: DataConfig) -> str:
-    """`open_dataset(config).fingerprint`, without decoding anything. Raises ConfigError as it does."""
-    return _fingerprint(config, find(config))
 
 
 def _fingerprint(config: DataConfig, entry: Entry) -> str:

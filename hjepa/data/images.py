@@ -1,16 +1,20 @@
 """Images as their source stores them, decoded one by one to square uint8 pixels."""
 
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image, ImageOps
 from torchvision.datasets.folder import default_loader
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.int64]
 
 
 class Images(Protocol):
@@ -26,6 +30,19 @@ class Images(Protocol):
 
     def pixels(self, index: int) -> Pixels:
         """One image, uint8 [3, S, S]."""
+
+
+class ImageSource(Protocol):
+    """An indexed set of stored images; its order is random and stratified, so any prefix is a fair sample."""
+
+    @property
+    def labels(self) -> Labels:
+        """int64 [n], -1 where unknown."""
+
+    def __len__(self) -> int: ...
+
+    def batches(self, index_lists: Sequence[Indices]) -> Iterator[torch.Tensor]:
+        """uint8 [b, 3, S, S] on the CPU, one for each index list, in order."""
 
 
 def square(image: Image.Image, size: int) -> Pixels:
@@ -54,15 +71,16 @@ class ArrayImages:
 
 @dataclass(frozen=True)
 class FileImages:
-    """Images that lie in one file each."""
+    """Images that lie in one file each: `names` bytes [n], relative to `folder`."""
 
-    paths: tuple[Path, ...]
+    folder: Path
+    names: npt.NDArray[np.bytes_]
     labels: Labels
     size: int
 
     def pixels(self, index: int) -> Pixels:
         """One image, uint8 [3, size, size]. Raises ValueError for a file that is no image."""
-        path = self.paths[index]
+        path = self.folder / os.fsdecode(self.names[index])
         try:
             return square(default_loader(str(path)), self.size)
         except OSError as error:

@@ -58,4 +58,4 @@ def mix_labels(labels: Tensor, mixing: Mixing) -> Tensor:
 
 def _partners(rows: Tensor) -> Tensor:
     assert len(rows) % 2 == 0, "partners are neighbours"
-    return rows.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+    return rows.reshape(-1, 2, *rows.shape[1:]).flip(1).flatten(0, 1)

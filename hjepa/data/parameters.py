@@ -1,6 +1,7 @@
 """What is drawn for the views of a batch: one row for each image."""
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,8 +38,10 @@ class ViewParameters:
         return self.batch
 
     def __getitem__(self, rows: slice) -> "ViewParameters":
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        sliced = {name: value[rows] if isinstance(value, Tensor) else value for name, value in values.items()}
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        sliced: dict[str, Any] = {
+            name: value[rows] if isinstance(value, Tensor) else value for name, value in values.items()
+        }
         return ViewParameters(**sliced | {"batch": len(range(*rows.indices(self.batch)))})
 
     @property

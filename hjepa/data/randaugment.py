@@ -62,7 +62,7 @@ def randaugment(images: Tensor, operations: Tensor, magnitude: int) -> Tensor:
     """Images float32 [B, 3, s, s] after each one's `operations` (int64 [B, n], on the CPU) at `magnitude` of 30."""
     for step in range(operations.shape[1]):
         chosen, out = operations[:, step], torch.empty_like(images)
-        for code in chosen.unique().tolist():
+        for code in sorted(set(chosen.tolist())):
             # The operations lie on the CPU, so that picking rows never waits for the device.
             rows = (chosen == code).nonzero().flatten().to(images.device, non_blocking=True)
             strength = magnitude / STRONGEST

@@ -3,14 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from hjepa.config import DataConfig
-from hjepa.data.images import Labels
+from hjepa.data.images import Indices, Labels
 from hjepa.overrides import ConfigError, problem
 from hjepa.runtime.streams import numpy_generator
-
-Indices = npt.NDArray[np.int64]
 
 
 def stratified_order(labels: Labels, generator: np.random.Generator) -> Indices:

@@ -29,6 +29,12 @@ def canonical(config: Config) -> dict[str, Any]:
     if "objective.level_weights" in chosen:
         chosen["objective.level_weights"] = list(config.level_weights)
     chosen["evaluation.interval"] = config.probe_interval
+    chosen["evaluation.size"] = config.evaluated_views.size
+    if "model.rope_theta" in chosen:
+        chosen["model.rope_theta"] = config.model.theta
+    if config.data.shares:
+        chosen["data.probe"] = config.data.probed
+        chosen |= {f"data.mixture.{name}": share for name, share in config.data.shares.items()}
     return {path: _number(chosen[path]) for path in sorted(chosen)}
 
 

@@ -34,8 +34,8 @@ class Counted:
 @pytest.fixture
 def images(tmp_path: Path) -> Counted:
     make_shapes(tmp_path)
-    paths = tuple(sorted((tmp_path / "shapes" / "train").rglob("*.png")))
-    return Counted(FileImages(paths, np.arange(len(paths), dtype=np.int64), 16), tmp_path / "decoded.log")
+    names = np.array(sorted(str(path).encode() for path in (tmp_path / "shapes" / "train").rglob("*.png")))
+    return Counted(FileImages(tmp_path, names, np.arange(len(names), dtype=np.int64), 16), tmp_path / "decoded.log")
 
 
 def _open_together(folder: Path, images: Counted, barrier: Barrier) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torchvision
 
 from hjepa.config import DataConfig
+from hjepa.config.mixture import MixtureConfig
 from hjepa.data.catalogue import FINDERS, find
 from hjepa.overrides import ConfigError
 from tests.data.archives import make_cifar10, make_cifar100, make_stl10
@@ -32,7 +33,8 @@ def _no_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_name_the_schema_allows_can_be_found() -> None:
-    assert set(FINDERS) == set(get_args(DataConfig.model_fields["dataset"].annotation))
+    assert {*FINDERS, "mixture"} == set(get_args(DataConfig.model_fields["dataset"].annotation))
+    assert set(FINDERS) == set(MixtureConfig.model_fields)
 
 
 def test_digits_are_the_real_ones_split_once() -> None:
@@ -96,10 +98,10 @@ def test_a_class_without_images_is_named(tmp_path: Path) -> None:
         find(config).train.count()
 
 
-@pytest.mark.parametrize("name", ["cifar10", "cifar100", "stl10", "imagefolder"])
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "stl10", "imagefolder", "imagenet100"])
 @pytest.mark.parametrize("rooted", [True, False])
 def test_missing_files_say_where_they_were_looked_for_and_both_ways(tmp_path: Path, name: str, rooted: bool) -> None:
-    options = {"folder": "pets", "image_size": 16} if name == "imagefolder" else {}
+    options = {"folder": "pets", "image_size": 16} if name.startswith("image") else {}
     config = DataConfig(dataset=name, root=str(tmp_path) if rooted else None, **options)  # type: ignore[arg-type]
     with pytest.raises(ConfigError) as caught:
         find(config)
@@ -108,7 +110,7 @@ def test_missing_files_say_where_they_were_looked_for_and_both_ways(tmp_path: Pa
     assert text.startswith(f"data.dataset: {name} is missing")
     assert "set data.root or HJEPA_DATA" in text
     assert (f"looked in {tmp_path}" in text) is rooted
-    assert ("data.download=true" in text) is (name != "imagefolder")
+    assert ("data.download=true" in text) is not name.startswith("image")
 
 
 def test_damaged_files_are_not_read(tmp_path: Path) -> None:

@@ -31,10 +31,10 @@ def test_array_and_file_decode_alike(tmp_path: Path) -> None:
     label = np.zeros(1, dtype=np.int64)
     for size in (8, 5, 12):
         array = ArrayImages(PIXELS.transpose(2, 0, 1)[None], label, size).pixels(0)
-        assert np.array_equal(array, FileImages((tmp_path / "image.png",), label, size).pixels(0))
+        assert np.array_equal(array, FileImages(tmp_path, np.array([b"image.png"]), label, size).pixels(0))
 
 
 def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "note.png").write_text("no image")
     with pytest.raises(ValueError, match=r"note\.png: cannot be read as an image"):
-        FileImages((tmp_path / "note.png",), np.zeros(1, dtype=np.int64), 8).pixels(0)
+        FileImages(tmp_path, np.array([b"note.png"]), np.zeros(1, dtype=np.int64), 8).pixels(0)

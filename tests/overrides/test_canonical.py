@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hjepa.config import Config
 from hjepa.overrides import ConfigError, Knob, canonical, differences, identity, knobs, load_config, to_yaml, yaml12
 from hjepa.overrides.resolve import Layer, flatten, resolve
+from tests import effect_gate as gate
 
 
 def named(*overrides: str) -> str:
@@ -15,15 +16,9 @@ def named(*overrides: str) -> str:
 
 @pytest.mark.parametrize("knob", knobs().values(), ids=lambda knob: knob.path)
 def test_what_decides_the_score_is_in_the_hash_and_nothing_else(knob: Knob) -> None:
-    live = {path: allowed[-1] if isinstance(allowed, list) else 5 for path, allowed in knob.when.items()}
-    if live.get("data.dataset") == "imagefolder":
-        live |= {"data.folder": "x", "data.image_size": 16}
-    if live.get("hierarchy.levels") == 4:
-        live["hierarchy.levels"] = 3
-    if "model.size" in live:
-        live |= {"model.width": 32, "model.depth": 3, "model.heads": 2}
-    before = identity(resolve([Layer("base", live)]), "data")
-    after = identity(resolve([Layer("flip", live | dict(knob.together) | {knob.path: knob.flip})]), "data")
+    (scene, *_) = gate.scenes(knob)
+    base, flip = gate.pair(knob, scene)
+    before, after = (identity(resolve([Layer("base", settings)]), "data") for settings in (base, base | flip))
     assert (before != after) == (knob.effect in ("training", "evaluation"))
 
 
