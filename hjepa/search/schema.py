@@ -126,6 +126,9 @@ class StudySpec(Section):
         None,
         description="Experiment file (relative to this file) or settings that every trial starts from; null: defaults.",
     )
+    settings: dict[str, Any] | None = Field(
+        None, description="Settings of every trial, over the base experiment's; --set goes over both."
+    )
     objective: Objective = Objective()
     budget: Budget
     sampler: SamplerSpec = SamplerSpec()

@@ -49,7 +49,8 @@ class Study:
         spec = parse_spec(yaml12.read(path), str(path))
         if trials is not None or epochs is not None:
             spec = _with_budget(spec, trials, epochs, str(path))
-        layers = (*_base_layers(spec, path), _set_layer(sets))
+        own = Layer(f"settings of {path}", flatten(spec.settings or {}, str(path)))
+        layers = (*_base_layers(spec, path), own, _set_layer(sets))
         if spec.budget.epochs is not None:
             layers += (Layer(f"budget.epochs of {path}", {"training.epochs": spec.budget.epochs}),)
         base = resolve(layers)

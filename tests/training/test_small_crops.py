@@ -23,7 +23,7 @@ TINY = [
     "runtime.device=cpu",
     "runtime.threads=1",
 ]
-CONTEXT = ["views.locals=3", "views.local_mode=context"]
+CONTEXT = ["views.locals=3"]
 
 
 def make(*overrides: str) -> Run:
@@ -94,7 +94,7 @@ def test_only_the_student_sees_the_corruption() -> None:
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        (["views.locals=2"], "views.locals: got 2"),
+        (["views.locals=2", "views.local_mode=embedding"], "views.locals: got 2"),
         ([*CONTEXT, "views.local_size=10"], "views.local_size: got 10; allowed multiples of model.patch_size 4"),
         ([*CONTEXT, "objective.jepa_weight=0", "objective.supervised.weight=1"], "views.local_mode: got context"),
         (["views.local_size=8"], "views.local_size: got 8; allowed only when views.locals is above 0"),
