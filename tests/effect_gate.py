@@ -38,11 +38,19 @@ BASE: dict[str, Any] = {
     "runtime.precision": "fp32",
     "runtime.threads": 1,
 }
-#: Settings in which a runtime field has something to do; conditions named here are not varied.
+#: Encoders that differ from epoch to epoch.
+LIVELY = {"training.epochs": 4, "ema.start": 0.5, "optim.lr": 1e-2}
+#: Settings in which a field has something to do; conditions named here are not varied.
 SCENES: dict[str, dict[str, Any]] = {
     "data.workers": {"data.loading": "stream"},
     "runtime.threads": {"runtime.threads": 2},
     "runtime.checkpoint_interval": {"evaluation.interval": 2},
+    "optim.restart_mult": {"optim.warmup": 0.0},
+    "optim.decay_share": {"optim.warmup": 0.0},
+    "optim.batch_growth": {"optim.batch_size": 16},
+    "optim.batch_stages": {"optim.batch_size": 16},
+    "evaluation.soup": LIVELY,
+    "evaluation.average_last": LIVELY,
 }
 #: What must change with a value that is no field's `flip`.
 COMPANIONS: dict[tuple[str, Any], dict[str, Any]] = {
