@@ -1,5 +1,6 @@
 """Claims: the loss is the weighted mean over valid cells; its parts add up over micro-batches; a level of
-weight 0 has no gradient; `explained` is R squared against the batch mean at the same cell."""
+weight 0 has no gradient; adaptive weights follow from the losses and are reported; `explained` is R squared against
+the batch mean at the same cell."""
 
 import pytest
 import torch
@@ -55,6 +56,54 @@ def test_weight_zero_has_no_gradient_and_an_empty_level_no_loss() -> None:
     empty = torch.zeros(6, 4, dtype=torch.bool)
     terms = JepaObjective(ObjectiveConfig(), (1.0, 1.0))(Material(predictions, targets, [None, empty], [60.0, 0.0]))
     assert terms.named["loss.level1"] == 0 and torch.isfinite(terms.total)
+
+
+def weighed(**settings: object) -> JepaObjective:
+    return JepaObjective(ObjectiveConfig.model_validate(settings), (1.0, 0.5))
+
+
+def test_each_level_has_its_weight_in_the_report() -> None:
+    predictions, targets, valid = levels()
+    counts = [60.0, float(valid[1].sum())]
+    fixed = weighed()(Material(predictions, targets, valid, counts))
+    assert fixed.facts == {"weight.level0": pytest.approx(2 / 3), "weight.level1": pytest.approx(1 / 3)}
+    one = JepaObjective(ObjectiveConfig(), (1.0,))
+    assert one(Material(predictions[:1], targets[:1], valid[:1], counts[:1])).facts == {}
+    adaptive = weighed(weighting="uwso", uwso_temperature=2.0)(Material(predictions, targets, valid, counts))
+    losses = [float(adaptive.named[f"loss.level{level}"]) for level in (0, 1)]
+    expected = torch.tensor([1 / loss / 2.0 for loss in losses]).softmax(0)
+    assert torch.allclose(torch.stack(list(adaptive.facts.values())), expected)
+    assert torch.allclose(adaptive.total, sum(w * loss for w, loss in zip(expected, losses, strict=True)))
+
+
+def test_a_very_warm_uwso_is_equal_weights() -> None:
+    predictions, targets, valid = levels()
+    material = Material(predictions, targets, valid, [60.0, float(valid[1].sum())])
+    equal = JepaObjective(ObjectiveConfig(), (1.0, 1.0))(material)
+    warm = weighed(weighting="uwso", uwso_temperature=1e9)(material)
+    assert torch.allclose(warm.total, equal.total)
+    ours, theirs = (torch.autograd.grad(terms.total, predictions, retain_graph=True) for terms in (warm, equal))
+    assert all(torch.allclose(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_kendall_is_half_the_sum_at_first_and_its_parts_add_up() -> None:
+    predictions, targets, valid = levels()
+    counts = [60.0, float(valid[1].sum())]
+    start = torch.zeros(2, requires_grad=True)
+    whole = weighed(weighting="kendall")(Material(predictions, targets, valid, counts, start))
+    losses = torch.stack([whole.named[f"loss.level{level}"] for level in (0, 1)])
+    assert torch.allclose(whole.total, 0.5 * losses.sum())
+    (gradient,) = torch.autograd.grad(whole.total, start)
+    assert torch.allclose(gradient, 0.5 - 0.5 * losses)
+    scales = torch.tensor([0.5, -1.0])
+    whole = weighed(weighting="kendall")(Material(predictions, targets, valid, counts, scales))
+    parts = []
+    for rows in (slice(0, 2), slice(2, 6)):
+        cut = [p[rows] for p in predictions], [t[rows] for t in targets], [None, valid[1][rows]]
+        share = (rows.stop - rows.start) / 6
+        parts.append(weighed(weighting="kendall")(Material(*cut, counts, scales, share=share)).total)
+    assert torch.allclose(whole.total, parts[0] + parts[1])
+    assert torch.allclose(torch.stack(list(whole.facts.values())), 0.5 * (-scales).exp())
 
 
 def test_explained() -> None:
