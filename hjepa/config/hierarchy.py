@@ -30,6 +30,7 @@ class HierarchyConfig(Section):
         when=HIERARCHICAL,
         together={"views.size": 36},
         source="torch's adaptive_avg_pool2d and avg_pool2d",
+        proof="tests/models/test_level_targets.py::test_a_cell_is_the_mean_of_its_window[14-2-floor]",
     )
     source: Literal["pool", "depth", "both"] = knob(
         "pool",
@@ -39,6 +40,7 @@ class HierarchyConfig(Section):
         flip="depth",
         when={**HIERARCHICAL, "target.features": ["encoder"]},
         source="depths as V-JEPA 2.1 supervises them; which level takes which is this project's own",
+        proof="tests/models/test_hierarchy.py::test_source_depth_takes_the_target_encoders_blocks",
     )
     predictor: Literal["per_level", "shared", "pooled"] = knob(
         "per_level",
@@ -47,6 +49,7 @@ class HierarchyConfig(Section):
         effect="training",
         flip="shared",
         when=HIERARCHICAL,
+        proof="tests/models/test_hierarchy.py::test_pooled_predictions_are_means_of_level_0[8-adaptive]",
     )
     child_rule: Literal["any", "majority", "all"] = knob(
         "majority",
@@ -54,6 +57,7 @@ class HierarchyConfig(Section):
         effect="training",
         flip="any",
         when=HIERARCHICAL,
+        proof="tests/masks/test_levels.py::test_rule_counts_children[majority-2]",
     )
     renormalise: bool = knob(
         True,
@@ -61,6 +65,7 @@ class HierarchyConfig(Section):
         effect="training",
         flip=False,
         when={**HIERARCHICAL, "objective.normalise_targets": [True]},
+        proof="tests/models/test_level_targets.py::test_pooled_targets_are_normalised_again_unless_told",
     )
     cross_attention: Literal["none", "top_down", "bottom_up", "both"] = knob(
         "none",
@@ -70,6 +75,7 @@ class HierarchyConfig(Section):
         flip="top_down",
         when=CONTEXTUAL,
         source="this project's own (no published recipe)",
+        proof="tests/models/test_cross_level.py::test_a_level_sees_the_levels_its_direction_names[top_down-links0]",
     )
     cross_heads: Annotated[int, Field(ge=1)] | None = knob(
         None,
@@ -77,6 +83,7 @@ class HierarchyConfig(Section):
         effect="training",
         flip=4,
         when={**CONTEXTUAL, "hierarchy.cross_attention": ["top_down", "bottom_up", "both"]},
+        proof="tests/models/test_cross_level.py::test_it_is_softmax_attention_of_the_others",
     )
     fpn: Literal["none", "add", "concat"] = knob(
         "none",
@@ -86,6 +93,7 @@ class HierarchyConfig(Section):
         flip="add",
         when=CONTEXTUAL,
         source="FPN (arXiv 1612.03144), with partial convolutions (arXiv 1804.07723)",
+        proof="tests/models/test_hierarchy.py::test_what_connects_levels_starts_as_absent_and_then_acts_on_each[fields0]",
     )
     slots: Annotated[int, Field(ge=2, le=32)] | None = knob(
         None,
@@ -94,6 +102,7 @@ class HierarchyConfig(Section):
         flip=4,
         when={"target.features": ["encoder"]},
         source="Slot Attention (arXiv 2006.15055); as a level of a JEPA this project's own",
+        proof="tests/models/test_hierarchy.py::test_slots_are_one_more_level[3]",
     )
 
     @property

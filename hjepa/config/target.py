@@ -39,6 +39,7 @@ class TargetConfig(Section):
         flip=2,
         when={"target.features": ["encoder"]},
         source="data2vec (arXiv 2202.03555), section 3.3",
+        proof="tests/models/test_hierarchy.py::test_layers_average_the_target_encoders_last_blocks",
     )
 
 

@@ -44,3 +44,17 @@ def test_all_is_refused_on_a_small_grid() -> None:
         ConfigError, match=r"hierarchy.child_rule: got all; allowed a rule that leaves a target at level 2"
     ):
         refuse_empty_levels(HierarchyConfig(levels=3, child_rule="all"), sampler)
+
+
+@pytest.mark.parametrize(
+    ("grid", "pooling", "refused"), [(14, "adaptive", True), (14, "floor", False), (9, "floor", False)]
+)
+def test_the_pooling_decides_what_is_refused(grid: int, pooling: str, refused: bool) -> None:
+    """A 14x14 grid at level 3 is one cell: of 196 patches, or with floor of 64 that are hidden more often."""
+    config = HierarchyConfig.model_validate({"levels": 4, "pooling": pooling})
+    sampler = MaskSampler(MasksConfig(), grid)
+    if refused:
+        with pytest.raises(ConfigError, match=r"hierarchy.child_rule: got majority; .* at level 3 in most images"):
+            refuse_empty_levels(config, sampler)
+    else:
+        refuse_empty_levels(config, sampler)
