@@ -16,7 +16,9 @@ WITHOUT_DATA = "needs the real data sets: set HJEPA_DATA to where they lie"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The one option of this suite."""
-    parser.addoption("--write-golden", action="store_true", help="record the baseline's fingerprint anew")
+    parser.addoption(
+        "--write-golden", action="store_true", help="record anew: the baseline's fingerprint, README's table"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
