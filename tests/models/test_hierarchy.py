@@ -184,3 +184,27 @@ def test_the_losses_of_levels_are_not_one_loss() -> None:
     together = torch.corrcoef(torch.tensor(losses, dtype=torch.float64).T)
     apart = together - torch.eye(4, dtype=torch.float64)
     assert apart.abs().max() < 0.999
+
+
+@pytest.mark.parametrize("fields", [ALL_ON, {"predictor": "pooled", "source": "both", "slots": 3}])
+def test_it_runs_in_mixed_precision(fields: dict[str, Any]) -> None:
+    """bf16 stays near fp32, targets and slots are float32 all through, and every gradient is finite."""
+    model, given = make(**fields), inputs(slots=3)
+    exact = levels_of(model, given)
+    with torch.autocast("cpu", torch.bfloat16):
+        near = levels_of(model, given)
+    for one, other in zip(exact, near, strict=True):
+        assert other.target.dtype == torch.float32
+        assert torch.allclose(one.prediction, other.prediction.float(), atol=0.1)
+    assert near[-1].prediction.isfinite().all()
+    sum((level.prediction.float() - level.target).square().mean() for level in near).backward()  # type: ignore[union-attr]
+    assert all(w.grad is None or w.grad.isfinite().all() for w in model.parameters())
+
+
+@pytest.mark.parametrize("kernel", ["math", "flash"])
+def test_the_attention_between_levels_uses_the_kernel_named(kernel: str) -> None:
+    model, given = woken(make(cross_attention="both")), inputs()
+    eager = levels_of(model, given)
+    model.set_kernel(kernel)
+    for one, other in zip(eager, levels_of(model, given), strict=True):
+        assert torch.allclose(one.prediction, other.prediction, atol=1e-4)
