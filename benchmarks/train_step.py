@@ -118,7 +118,8 @@ def our_step(options: argparse.Namespace) -> tuple[Run, Step]:
 
 def lightly_step(options: argparse.Namespace) -> Step:
     run, images = build_ours(options), stored_images(options)
-    device, sampler, views = run.device, run.step.drawer.masks, run.step.drawer.views
+    device, views = run.device, run.step.drawer.views
+    (sampler,) = run.step.drawer.masks.values()
     torch.manual_seed(0)
     model = LightlyIJEPA().to(device.device)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -152,7 +153,7 @@ def stopwatch(run: Run, seconds: dict[str, float]) -> Iterator[None]:
     parts: list[tuple[Any, str, str]] = [
         (step.drawer.views, "draw", "input"),
         (step.cutter.views, "apply", "input"),
-        (step.drawer.masks, "draw", "masks"),
+        *((sampler, "draw", "masks") for sampler in step.drawer.masks.values()),
         (step.model, "target_maps", "forward, targets"),
         (step.model.encoder, "forward", "forward, context"),
         (step.model.predictors[0], "forward", "forward, predictor"),

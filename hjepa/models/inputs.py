@@ -17,7 +17,8 @@ class Inputs:
     context tokens, keep_whole: of those over whole views; locals: [L * B, 3, t, t] small crops, crop
     after crop, with keep_locals; places: [L * B, P, 2] centres (row, column) of their patches in the
     first view's grid and around: [L * B, T'] the cells of that view which they predict (None: none);
-    noise: [S, W] standard normal, where the slots start (None: there are no slots).
+    noise: [S, W] standard normal, where the slots start (None: there are no slots); patch_size: of this step
+    (None: the model's), whose grid all indices belong to, while places are in that of the model's own.
     """
 
     views: Tensor
@@ -32,6 +33,7 @@ class Inputs:
     places: Tensor | None = None
     around: Tensor | None = None
     noise: Tensor | None = None
+    patch_size: int | None = None
 
     @property
     def images(self) -> Tensor:

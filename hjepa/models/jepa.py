@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from hjepa.config import HierarchyConfig, ModelConfig, PredictorConfig, TargetConfig
-from hjepa.models.blocks import Attention, rescale_by_depth
+from hjepa.models.blocks import Attention, Block, rescale_by_depth
 from hjepa.models.context_levels import ContextLevels
 from hjepa.models.cross_level import CrossAttention
 from hjepa.models.encoder import Encoder
@@ -18,6 +18,7 @@ from hjepa.models.predictor import Predictor
 from hjepa.models.projector import Projector
 from hjepa.models.slots import SlotAttention, SlotPredictor, slot_targets
 from hjepa.runtime.collective import gathered
+from hjepa.runtime.compiler import compile_parts
 from hjepa.runtime.streams import initialise
 
 
@@ -45,7 +46,6 @@ class HJEPA(nn.Module):
         super().__init__()
         self.hierarchy, self.target, self.wants = hierarchy, target, wants
         self.joint = predictor.blocks == "joint"
-        self.cells = [grid >> level for level in range(hierarchy.levels)]
         self.encoder = Encoder(model, grid)
         self.level_targets = self._make_targets()
         self.predictors = nn.ModuleList(self._make_predictors(predictor, grid) if wants.predicts else [])
@@ -54,6 +54,8 @@ class HJEPA(nn.Module):
         self.log_variances = LogVariances(hierarchy.weighted) if wants.predicts and wants.log_variances else None
         self.projector = Projector(self.encoder.width, wants.projector) if wants.projector is not None else None
         self.classifier = nn.Linear(self.encoder.width, wants.classes) if wants.classes is not None else None
+        if self.classifier is not None:
+            nn.init.zeros_(self.classifier.bias)  # as everywhere; torch's own draw is no named stream
         for name, part in self.named_children():
             initialise(part, seed, name, model.init)
         if model.depth_rescale:
@@ -119,9 +121,9 @@ class HJEPA(nn.Module):
         local = None
         pooled: dict[str, Tensor] = {}
         if self.wants.predicts:
-            maps = self.target_maps(inputs.views, inputs.noise)
+            maps = self.target_maps(inputs.views, inputs.noise, inputs.patch_size)
             assert inputs.context is not None
-            tokens = self.encoder(inputs.images, inputs.context, inputs.keep)
+            tokens = self.encoder(inputs.images, inputs.context, inputs.keep, inputs.patch_size)
             levels = self._levels(tokens, inputs, maps)
             pooled = self._pooled(tokens, levels[0], inputs)
             if inputs.around is not None:
@@ -145,8 +147,9 @@ class HJEPA(nn.Module):
         The tokens lie where their crop lies in that view; the queries are cells of its grid.
         """
         assert inputs.locals is not None
-        tokens = self.encoder(inputs.locals, None, inputs.keep_locals)
-        predicted = self.predictors[0](tokens, None, around.unsqueeze(1), places=inputs.places).flatten(1, 2)
+        tokens = self.encoder(inputs.locals, None, inputs.keep_locals, inputs.patch_size)
+        queries, grid = around.unsqueeze(1), _side(first)
+        predicted = self.predictors[0](tokens, None, queries, places=inputs.places, grid=grid).flatten(1, 2)
         whole = first.repeat(len(around) // len(first), 1, 1)
         wanted = whole.gather(1, around.unsqueeze(-1).expand(-1, -1, whole.shape[-1]))
         return Level(predicted, wanted, around)
@@ -165,10 +168,11 @@ class HJEPA(nn.Module):
 
     def _whole(self, inputs: Inputs) -> Tensor:
         """Mean tokens of the student over whole views and small crops, [V + L, B, D]."""
-        whole = _by_view(self.encoder(inputs.images, None, inputs.keep_whole).float().mean(1), inputs.count)
+        size = inputs.patch_size
+        whole = _by_view(self.encoder(inputs.images, None, inputs.keep_whole, size).float().mean(1), inputs.count)
         if inputs.locals is None or inputs.around is not None:
             return whole
-        small = self.encoder(inputs.locals, None, inputs.keep_locals).float().mean(1)
+        small = self.encoder(inputs.locals, None, inputs.keep_locals, size).float().mean(1)
         return torch.cat([whole, small.view(-1, *whole.shape[1:])])
 
     def _levels(self, tokens: Tensor, inputs: Inputs, maps: list[Tensor]) -> list[Level]:
@@ -177,13 +181,14 @@ class HJEPA(nn.Module):
         cells = inputs.targets.flatten(1)
         wanted = [maps[0].gather(1, cells.unsqueeze(-1).expand(-1, -1, maps[0].shape[-1])), *maps[1:]]
         asked = [cells, *(_everywhere(level) for level in maps[1:])]
+        grid = _side(maps[0])
         if self.hierarchy.predictor == "pooled":
-            predicted = self._pooled_predictions(tokens, inputs.context, cells, _everywhere(maps[0]))
+            predicted = self._pooled_predictions(tokens, inputs.context, cells, grid)
         else:
             queries = [cells.unsqueeze(1) if self.joint else inputs.targets, *(each.unsqueeze(1) for each in asked[1:])]
-            contexts = self._contexts(tokens, inputs.context, round(maps[0].shape[1] ** 0.5))
+            contexts = self._contexts(tokens, inputs.context, grid)
             predicted = [
-                self._predict(context, inputs.context, queries[level], level).flatten(1, 2)
+                self._predict(context, inputs.context, queries[level], level, grid).flatten(1, 2)
                 for level, context in enumerate(contexts)
             ]
         if self.slot_predictor is not None:
@@ -198,31 +203,32 @@ class HJEPA(nn.Module):
         contexts: list[Tensor] = self.context_levels(tokens, visible, grid)
         return contexts
 
-    def _pooled_predictions(self, tokens: Tensor, visible: Tensor, cells: Tensor, everywhere: Tensor) -> list[Tensor]:
+    def _pooled_predictions(self, tokens: Tensor, visible: Tensor, cells: Tensor, grid: int) -> list[Tensor]:
         """Level-0 predictions of all patches: those of the target cells, and their means at the levels above.
 
         A control: the levels above then only weigh the errors of level 0 differently (method C.2).
         """
-        whole = self._predict(tokens, visible, everywhere.unsqueeze(1), 0).flatten(1, 2)
+        everywhere = torch.arange(grid * grid, device=tokens.device).expand(len(tokens), 1, -1)
+        whole = self._predict(tokens, visible, everywhere, 0, grid).flatten(1, 2)
         finest = whole.gather(1, cells.unsqueeze(-1).expand(-1, -1, whole.shape[-1]))
         above = range(1, self.hierarchy.levels)
         return [finest, *(pool_level(whole.float(), level, self.hierarchy.pooling) for level in above)]
 
-    def _predict(self, tokens: Tensor, context: Tensor, queries: Tensor, level: int) -> Tensor:
+    def _predict(self, tokens: Tensor, context: Tensor, queries: Tensor, level: int, grid: int) -> Tensor:
         if len(self.predictors) == 1:
-            out: Tensor = self.predictors[0](tokens, context, queries, level)
+            out: Tensor = self.predictors[0](tokens, context, queries, level, grid=grid)
         else:
-            out = self.predictors[level](tokens, context, queries)
+            out = self.predictors[level](tokens, context, queries, grid=grid)
         return out
 
-    def target_maps(self, images: Tensor, noise: Tensor | None = None) -> list[Tensor]:
+    def target_maps(self, images: Tensor, noise: Tensor | None = None, patch_size: int | None = None) -> list[Tensor]:
         """Target of every cell of each level, [B, G_l, D], then of the slots, [B, S, W], float32.
 
-        noise: where the slots start. Without gradient, unless `target.encoder` is none. D is the encoder's
-        width, or 3 p^2 for pixels.
+        noise: where the slots start; patch_size: of the step. Without gradient, unless `target.encoder` is
+        none. D is the encoder's width, or 3 p^2 for pixels.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.target.encoder == "none"):
-            outputs = {block: tokens.float() for block, tokens in self._target_outputs(images).items()}
+            outputs = {block: tokens.float() for block, tokens in self._target_outputs(images, patch_size).items()}
             maps = self.level_targets.maps(outputs)
             if self.slot_predictor is not None:
                 assert noise is not None
@@ -231,14 +237,14 @@ class HJEPA(nn.Module):
                 maps.append(slot_targets(slots, last, noise, self.wants.normalise_targets))
             return maps
 
-    def _target_outputs(self, images: Tensor) -> dict[int, Tensor]:
+    def _target_outputs(self, images: Tensor, patch_size: int | None) -> dict[int, Tensor]:
         """What the targets are made of, by block; pixels count as the last block's."""
         last, blocks = self.level_targets.depth, self.level_targets.blocks
         if self.target.features == "pixels":
             return {last: self.encoder.patches(images)}
         if blocks == [last]:
-            return {last: self.evaluated(images)}
-        return self.evaluated.outputs(images, blocks)
+            return {last: self.evaluated(images, patch_size=patch_size)}
+        return self.evaluated.outputs(images, blocks, patch_size)
 
     @torch.no_grad()
     def update_target(self, momentum: float) -> None:
@@ -259,6 +265,19 @@ class HJEPA(nn.Module):
             if isinstance(part, Attention | CrossAttention):
                 part.kernel = kernel
 
+    def set_checkpointing(self, kind: str) -> None:
+        """Compute blocks again backwards instead of keeping their activations.
+
+        kind: none, encoder (the student's), or all (the predictors' too). A target encoder keeps none anyway.
+        """
+        for part in {"none": (), "encoder": self.encoder.modules(), "all": self.modules()}[kind]:
+            if isinstance(part, Block):
+                part.checkpointed = True
+
+    def compile_blocks(self, device: torch.device) -> None:
+        """Compile every transformer block in place, for this device. Raises ConfigError where nothing can be."""
+        compile_parts([part for part in self.modules() if isinstance(part, Block)], device)
+
     def trainable(self) -> dict[str, nn.Parameter]:
         """Named parameters that the optimiser sees."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
@@ -267,6 +286,12 @@ class HJEPA(nn.Module):
 def _by_view(rows: Tensor, count: int) -> Tensor:
     """[V * B, ...] -> [V, B, ...]."""
     return rows.unflatten(0, (count, -1))
+
+
+def _side(level: Tensor) -> int:
+    """Cells per side of a level [B, G, D]."""
+    side: int = round(level.shape[1] ** 0.5)
+    return side
 
 
 def _everywhere(level: Tensor) -> Tensor:

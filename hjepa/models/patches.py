@@ -46,7 +46,7 @@ class PatchEmbed(nn.Linear):
             return self.weight
         matrix: Tensor = getattr(self, f"to_{size}")
         with torch.autocast(self.weight.device.type, enabled=False):
-            resized: Tensor = matrix @ self.weight.unflatten(1, (3, self.size, self.size)) @ matrix.T
+            resized: Tensor = matrix @ self.weight.view(-1, 3, self.size, self.size) @ matrix.T
         return resized.flatten(1)
 
     def forward(self, patches: Tensor, size: int | None = None) -> Tensor:

@@ -107,7 +107,7 @@ class Predictor(nn.Module):
             where = centres(grid, level, self.pooling, unit=unit, device=device, dtype=torch.float32)
         embedded = None
         if self.absolute:
-            table = getattr(self, name) if grid == self.grid else sincos(where, self.width)
+            table = getattr(self, name) if where is None or grid == self.grid else sincos(where, self.width)
             embedded = table[indices]
         return embedded, None if where is None else where[indices]
 

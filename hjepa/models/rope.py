@@ -30,7 +30,7 @@ class Rotation:
     def __call__(self, tokens: Tensor) -> Tensor:
         """Queries or keys [B, heads, N, h], turned, in their own dtype."""
         axis, pairs = (-1, (-1, 2)) if self.interleaved else (-2, (2, -1))
-        first, second = tokens.float().unflatten(-1, pairs).unbind(axis)
+        first, second = tokens.float().reshape(*tokens.shape[:-1], *pairs).unbind(axis)
         turned = [first * self.cosine - second * self.sine, first * self.sine + second * self.cosine]
         return torch.stack(turned, axis).flatten(-2).to(tokens.dtype)
 
@@ -103,7 +103,7 @@ class Mixed(Rope):
 
     def forward(self, places: Tensor, extent: float | Tensor) -> list[Rotation]:
         """See `Rope`."""
-        across, down = self.frequencies.float().unflatten(-1, (self.heads, 1, -1))  # [depth, heads, 1, h / 2] each
+        across, down = self.frequencies.float().view(2, self.depth, self.heads, 1, -1)  # [depth, heads, 1, h / 2] each
         rows, columns = places[:, None, :, :, None].unbind(-2)  # [B, 1, N, 1] each
         return [
             Rotation.by(columns * across[layer] + rows * down[layer], interleaved=True) for layer in range(self.depth)

@@ -66,7 +66,8 @@ def check(config: Config) -> None:
 
 def _check_masks(config: Config) -> None:
     if config.objective.jepa_weight > 0:
-        _check_grid(config.masks, config.hierarchy, config.grid)
+        for grid in config.grids.values():
+            _check_grid(config.masks, config.hierarchy, grid)
 
 
 @functools.lru_cache(maxsize=256)
@@ -86,7 +87,10 @@ def build(config: Config, workers: Workers | None = None) -> Run:
     small = Views(config.views.small) if config.views.locals else None
     model = build_model(config, dataset.num_classes).to(device.device)
     model.set_kernel(kernel)
-    batches = _batches(config, len(dataset.train), workers.world)
+    model.set_checkpointing(config.runtime.checkpointing)
+    if config.runtime.compile:
+        model.compile_blocks(device.device)
+    batches = _batches(config, dataset.epoch_images, workers.world)
     own = {"log_variances.values": config.objective.kendall_lr} if model.log_variances is not None else None
     optimiser = make_optimiser(config.optim, model.trainable(), own)
     step = TrainStep(
@@ -149,15 +153,21 @@ def _drawer(config: Config, views: Views, small: Views | None, model: HJEPA) -> 
         config=config.views,
         views=views,
         small=small,
-        masks=MaskSampler(config.masks, config.grid) if model.wants.predicts else None,
+        masks=_samplers(config) if model.wants.predicts else {},
         hierarchy=config.hierarchy,
         drop_path=config.model.drop_path,
         depth=len(model.encoder.blocks),
-        grid=config.grid,
+        patch_size=config.model.patch_size,
+        patch_sizes=config.model.training_patches,
         whole=model.wants.whole,
         slot_width=config.predictor.width,
         seed=config.seed,
     )
+
+
+def _samplers(config: Config) -> dict[int, MaskSampler]:
+    """One for each patch size that a step may have."""
+    return {size: MaskSampler(config.masks, grid) for size, grid in config.grids.items()}
 
 
 def _kernel(config: Config, device: Device) -> str:
@@ -169,7 +179,7 @@ def _kernel(config: Config, device: Device) -> str:
 def _batches(config: Config, images: int, world: int) -> Batches:
     batch = config.optim.batch_size
     if batch > images:
-        raise ConfigError([problem("optim.batch_size", batch, f"at most {images} (the training images)")])
+        raise ConfigError([problem("optim.batch_size", batch, f"at most {images} (the training images of an epoch)")])
     per_worker, rest = divmod(batch, world)
     if rest:
         raise ConfigError([problem("optim.batch_size", batch, f"multiples of the {world} workers")])
@@ -178,6 +188,8 @@ def _batches(config: Config, images: int, world: int) -> Batches:
         raise ConfigError(
             [problem("runtime.micro_batch", micro, f"divisors of the {per_worker} images a worker takes")]
         )
+    if config.views.mixes and per_worker % 2:
+        raise ConfigError([problem("optim.batch_size", batch, f"multiples of {2 * world} with mixup or cutmix")])
     growth = config.optim.batch_growth
     if config.optim.batch_schedule != "constant" and growth * batch > images:
         allowed = f"at most {images // batch} (the {images} training images over optim.batch_size)"

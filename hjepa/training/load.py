@@ -38,4 +38,4 @@ def load_encoder(path: str | Path, device: str | torch.device = "cpu") -> Frozen
     encoder.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
     if config.evaluation.soup != "none" and (file.parent / soup.SOUP).exists():
         encoder.load_state_dict(soup.load([file.parent / soup.SOUP])[0])
-    return FrozenEncoder(encoder, Views(config.views), config.evaluation.features).to(device)
+    return FrozenEncoder(encoder, Views(config.evaluated_views), config.evaluation.features).to(device)
