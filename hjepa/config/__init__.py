@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from hjepa.config.combinations import refuse_crops, refuse_parts, refuse_terms
+from hjepa.config.combinations import refuse_crops, refuse_labels, refuse_odd_pairs, refuse_parts, refuse_terms
 from hjepa.config.data import DataConfig, ViewsConfig
 from hjepa.config.fields import POSITIVE, SET, Effect, Section, knob
 from hjepa.config.grids import refuse_grids, refuse_prediction
@@ -64,9 +64,8 @@ class Config(Section):
                 f"objective.level_weights: got {len(weights)} weights; allowed {self.hierarchy.weighted} "
                 "(one for each of hierarchy.levels, and for the slots)"
             )
-        if self.data.dataset == "imagefolder" and (self.data.folder is None or self.data.image_size is None):
-            missing = "data.folder" if self.data.folder is None else "data.image_size"
-            raise ValueError(f"{missing}: got null; data.dataset imagefolder needs it")
+        refuse_labels(self.data, self.objective)
+        refuse_odd_pairs(self.views, self.optim, self.runtime)
         refuse_terms(self.objective, self.views, self.masks, self.target)
         refuse_crops(self.views, self.objective, self.model.patch_size)
         refuse_parts(self.objective, self.optim, self.runtime)

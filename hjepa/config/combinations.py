@@ -1,6 +1,6 @@
 """What the objective's terms ask of views, masks and targets; each refusal is one line."""
 
-from hjepa.config.data import ViewsConfig
+from hjepa.config.data import DataConfig, ViewsConfig
 from hjepa.config.learning import RuntimeConfig
 from hjepa.config.model import MasksConfig
 from hjepa.config.objective import ObjectiveConfig
@@ -40,6 +40,29 @@ def refuse_parts(objective: ObjectiveConfig, optim: OptimConfig, runtime: Runtim
             f"optim.batch_schedule: got {optim.batch_schedule}; allowed constant with {field}, "
             "which sees the whole batch (it grows by accumulation)"
         )
+
+
+def refuse_labels(data: DataConfig, objective: ObjectiveConfig) -> None:
+    """Raise ValueError for a term that learns labels which some training images do not have."""
+    weight = objective.supervised.weight
+    if not weight > 0:
+        return
+    if data.dataset == "mixture":
+        raise ValueError(
+            f"objective.supervised.weight: got {weight}; allowed 0 with data.dataset mixture, "
+            "as the labels of two data sets do not mean the same"
+        )
+    if data.dataset == "stl10" and data.stl10 != "labelled":
+        raise ValueError(f"data.stl10: got {data.stl10}; allowed labelled with objective.supervised.weight above 0")
+
+
+def refuse_odd_pairs(views: ViewsConfig, optim: OptimConfig, runtime: RuntimeConfig) -> None:
+    """Raise ValueError for parts of a batch that cannot be mixed in pairs."""
+    if not views.mixes:
+        return
+    for name, count in (("optim.batch_size", optim.batch_size), ("runtime.micro_batch", runtime.micro_batch or 2)):
+        if count % 2:
+            raise ValueError(f"{name}: got {count}; allowed even numbers with views.mixup or views.cutmix")
 
 
 def _refuse_embeddings(objective: ObjectiveConfig) -> None:

@@ -300,6 +300,11 @@ class ViewsConfig(Section):
         own = {"size": self.local_size, "crop": "random_resized", "crop_scale": self.local_scale}
         return self.model_copy(update={**own, "erasing": 0.0, "noise": 0.0})
 
+    @property
+    def mixes(self) -> bool:
+        """Whether images are mixed in pairs."""
+        return self.mixup > 0 or self.cutmix > 0
+
     @model_validator(mode="after")
     def _ranges(self) -> "ViewsConfig":
         for name in ("crop_scale", "crop_ratio", "local_scale"):

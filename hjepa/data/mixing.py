@@ -26,7 +26,7 @@ class Mixing:
 
 def draw_mixing(config: ViewsConfig, seed: int, step: int) -> Mixing | None:
     """The mixing of one step, one for the whole batch; None where both techniques are off."""
-    if not (config.mixup or config.cutmix):
+    if not config.mixes:
         return None
     random = numpy_generator(seed, "views.mixing", step)
     if config.mixup and not (config.cutmix and random.random() < 0.5):

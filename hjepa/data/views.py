@@ -26,15 +26,6 @@ class Views:
     def __init__(self, config: ViewsConfig) -> None:
         self.config = config
 
-    def small(self) -> "Views":
-        """Small crops of the same images: random ones of `local_size` and `local_scale`, otherwise as these views."""
-        config = self.config
-        return Views(
-            config.model_copy(
-                update={"size": config.local_size, "crop": "random_resized", "crop_scale": config.local_scale}
-            )
-        )
-
     def draw(self, batch: int, stored_size: int, seed: int, step: int, *view: int) -> ViewParameters:
         """Parameters of every image of a batch at one step, from one random stream for each technique.
 

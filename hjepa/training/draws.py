@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hjepa.config import HierarchyConfig, ViewsConfig
-from hjepa.data import ViewParameters, Views, places
+from hjepa.data import Mixing, ViewParameters, Views, draw_mixing, mix_images, places
 from hjepa.masks import Masks, MaskSampler, level_targets
 from hjepa.models import Inputs, draw_keep
 from hjepa.runtime.streams import generator
@@ -17,7 +17,8 @@ from hjepa.runtime.streams import generator
 class Draws:
     """Draws of V global views and L small crops of a batch, one entry for each view or crop.
 
-    patch_size, places, around, noise: as in the model's `Inputs`, for the whole batch.
+    patch_size, places, around, noise: as in the model's `Inputs`, for the whole batch. mixing: of the images
+    and their labels, where a term learns labels.
 
     valid: per level [V * batch, G] booleans or None for all, in the views' order; counts: valid cells
     of each level in the whole batch.
@@ -36,6 +37,7 @@ class Draws:
     places: Tensor | None = None
     around: Tensor | None = None
     noise: Tensor | None = None
+    mixing: Mixing | None = None
 
     def index(self, rows: slice, count: int | None = None) -> Tensor:
         """Where the rows of a batch lie in what holds `count` views of it, view after view."""
@@ -88,6 +90,7 @@ class Drawer:
             keep_whole=self._keep("drop_path.whole", count * batch, step) if self.whole else None,
             keep_locals=self._keep("drop_path.locals", self.config.locals * batch, step) if self.small else None,
             noise=self._noise(step),
+            mixing=draw_mixing(self.config, self.seed, step),
         )
 
     def _patch_size(self, step: int) -> int:
@@ -171,6 +174,8 @@ class Cutter:
         images = images.to(self.device, non_blocking=True)
         cut = [view[rows] for view in draws.views]
         views = [self.views.apply(images, part) for part in cut]
+        if draws.mixing is not None:
+            views = [mix_images(view, draws.mixing) for view in views]
         crops = draws.index(rows, len(draws.locals))
         return Inputs(
             views=_stack(views),

@@ -16,7 +16,6 @@ from hjepa.models import Encoder
 from hjepa.optim import averaged, restore
 from hjepa.overrides import identity, to_yaml
 from hjepa.runtime.files import write_text
-from hjepa.runtime.streams import numpy_generator
 from hjepa.training import checkpoint
 from hjepa.training.build import Run
 from hjepa.training.checkpoint import Progressed
@@ -88,7 +87,7 @@ class Loop:
             "steps_done": self.at.step,
             "images_per_step": run.config.optim.batch_size,
             "dataset": run.dataset.name,
-            "images": len(run.dataset.train),
+            "images": run.dataset.epoch_images,
             "epochs": run.config.training.epochs,
         }
         self.progress.begin(facts)
@@ -199,7 +198,7 @@ class Loop:
     def _batches(self, epoch: int) -> Iterator[tuple[int, Tensor, Tensor | None]]:
         """The number from 1, this worker's images and, where a term asks for them, labels of each step of the epoch."""
         run = self.run
-        order = numpy_generator(run.config.seed, "order", epoch).permutation(len(run.dataset.train))
+        order = run.dataset.order(run.config.seed, epoch)
         steps = [step for step in run.batches.steps(epoch) if step > self.at.step]
         todo: list[np.ndarray] = [
             order[run.batches.rows(step)][run.workers.rows(run.batches.size(step))] for step in steps

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hjepa.config import OptimConfig
+from hjepa.data import Mixing, mix_labels
 from hjepa.models import HJEPA, Outputs
 from hjepa.objectives import Material, Objective, explained
 from hjepa.optim import Schedule, apply_rates
@@ -99,7 +100,7 @@ class TrainStep:
                 outputs = self.outputs(images[part], draws, rows)
                 material = self._material(outputs, draws, rows, step)
                 if labels is not None:
-                    material = self._labelled(material, labels[part])
+                    material = self._labelled(material, labels[part], draws.mixing)
                 terms = self.objective(material)
                 if by_term is not None:
                     by_term.add(terms.weighted)
@@ -138,12 +139,14 @@ class TrainStep:
             step=step,
         )
 
-    def _labelled(self, material: Material, labels: Tensor) -> Material:
+    def _labelled(self, material: Material, labels: Tensor, mixing: Mixing | None) -> Material:
         """The material with the labels of each view as distributions over classes."""
         assert material.logits is not None
         classes = material.logits.shape[1]
         share = self.objective.label_smoothing
         exact = nn.functional.one_hot(labels.to(material.logits.device), classes).float()
         smooth = exact * (1.0 - share) + share / classes
+        if mixing is not None:
+            smooth = mix_labels(smooth, mixing)
         views = len(material.logits) // len(labels)
         return replace(material, labels=smooth.repeat(views, 1))

@@ -34,7 +34,7 @@ def test_a_view_lies_in_itself_at_its_own_patch_numbers(options: dict[str, Any])
 def test_places_name_the_pixels_of_the_stored_image(options: dict[str, Any]) -> None:
     """Stored pixels that hold their own row and column: the mean of a patch says where it came from."""
     whole = views(**options)
-    small = whole.small()
+    small = Views(whole.config.small)
     count, cells = 16, 4
     view, part = whole.draw(count, STORED, seed=1, step=3), small.draw(count, STORED, 1, 3, 2)
     assert (part.size, small.config.size) == (16, 16)
@@ -62,7 +62,7 @@ def test_places_name_the_pixels_of_the_stored_image(options: dict[str, Any]) -> 
 
 def test_small_crops_are_small_and_draw_apart_from_the_whole_views() -> None:
     whole = views(local_scale=[0.1, 0.2], crop="none", flip=0.0)
-    small = whole.small()
+    small = Views(whole.config.small)
     area = small.draw(500, STORED, 0, 0, 2).extent[:, 2:].prod(1) / STORED**2
     assert area.min() > 0.09 and area.max() < 0.22
     assert not torch.equal(small.draw(9, STORED, 0, 0, 2).extent, small.draw(9, STORED, 0, 0, 3).extent)
