@@ -12,6 +12,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
+from torch._dynamo.utils import counters
 from torch.profiler import ProfilerActivity, profile
 
 from hjepa.config.fields import holds
@@ -38,13 +39,15 @@ BASE: dict[str, Any] = {
     "runtime.precision": "fp32",
     "runtime.threads": 1,
 }
-#: Encoders that differ from epoch to epoch.
-LIVELY = {"training.epochs": 4, "ema.start": 0.5, "optim.lr": 1e-2}
+#: Encoders that differ from epoch to epoch, and get worse.
+LIVELY = {"training.epochs": 4, "ema.start": 0.0, "ema.end": 0.0, "optim.lr": 0.1}
 #: Settings in which a field has something to do; conditions named here are not varied.
 SCENES: dict[str, dict[str, Any]] = {
     "data.workers": {"data.loading": "stream"},
     "runtime.threads": {"runtime.threads": 2},
     "runtime.checkpoint_interval": {"evaluation.interval": 2},
+    "optim.schedule": {"optim.warmup": 0.0},
+    "optim.restart_period": {"optim.warmup": 0.0},
     "optim.restart_mult": {"optim.warmup": 0.0},
     "optim.decay_share": {"optim.warmup": 0.0},
     "optim.batch_growth": {"optim.batch_size": 16},
@@ -78,12 +81,18 @@ OBSERVED = {
     "runtime.device": "device asked for",
     "runtime.precision": "dtypes",
     "runtime.attention": "kernels",
+    "runtime.checkpointing": "activations computed",
+    "runtime.compile": "graphs",
     "runtime.threads": "threads",
     "runtime.micro_batch": "forward passes",
     "runtime.log_interval": "step lines",
     "runtime.gradient_interval": "gradient lines",
     "runtime.checkpoint_interval": "checkpoints",
 }
+#: Fields of which the profiler must tell.
+PROFILED = ("runtime.attention", "runtime.checkpointing")
+#: Fields whose flip takes minutes, tried elsewhere.
+APART = {"runtime.compile": "tests/models/test_compile.py"}
 #: Parts of a run that a runtime field may move within its tolerance; all others are bit-equal.
 NUMERIC = {"views", "losses", "weights", "scores"}
 #: Relative tolerance of the losses; bf16 keeps 8 bits.
@@ -123,16 +132,18 @@ class _Scores(Silent):
         self.trace.add("scores", dict(metrics))
 
 
-def run(base: Mapping[str, Any], flip: Mapping[str, Any], folder: Path, *, kernels: bool = False) -> Trace:
-    """`hjepa-train base.yaml` with the lines of flip.yaml over it, watched; kernels: its first step profiled."""
+def run(base: Mapping[str, Any], flip: Mapping[str, Any], folder: Path, *, profiled: bool = False) -> Trace:
+    """`hjepa-train base.yaml` with the lines of flip.yaml over it, watched; profiled: its first step."""
     folder.mkdir(parents=True)
     trace = Trace()
     for name, settings in (("base", base), ("flip", flip)):
         (folder / f"{name}.yaml").write_text(yaml12.dump(nest(settings)))
     config = resolve([file_layer(folder / "base.yaml"), file_layer(folder / "flip.yaml")])
     trace.seen["device asked for"] = config.runtime.device
-    with _watched(trace, kernels), threadpool_limits(1, user_api="blas"):
+    compiled = counters["stats"]["unique_graphs"]
+    with _watched(trace, profiled), threadpool_limits(1, user_api="blas"):
         train(config, folder / "run", progress=_Scores(trace))
+    trace.seen["graphs"] = counters["stats"]["unique_graphs"] > compiled
     trace.parts["weights"] = torch.load(folder / "run" / "checkpoint.pt", weights_only=True)["model"]
     lines = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
     for kind in ("step", "gradient"):
@@ -144,22 +155,23 @@ def run(base: Mapping[str, Any], flip: Mapping[str, Any], folder: Path, *, kerne
 def _profiled(trace: Trace) -> Iterator[None]:
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         yield
-    names = {event.name for event in profiler.events()}
+    names = [event.name for event in profiler.events()]
     trace.seen["kernels"] = {name for name in names if "scaled_dot_product" in name}
+    trace.seen["activations computed"] = names.count("aten::gelu")
 
 
 @contextmanager
-def _watched(trace: Trace, kernels: bool) -> Iterator[None]:
+def _watched(trace: Trace, profiled: bool) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TrainStep, "__call__", _watched_step(trace, TrainStep.__call__, kernels))
+        patch.setattr(TrainStep, "__call__", _watched_step(trace, TrainStep.__call__, profiled))
         patch.setattr(HJEPA, "forward", _watched_forward(trace, HJEPA.forward))
         _watch_files(trace, patch)
         yield
 
 
-def _watched_step(trace: Trace, step: Callable[..., Any], kernels: bool) -> Callable[..., Any]:
+def _watched_step(trace: Trace, step: Callable[..., Any], profiled: bool) -> Callable[..., Any]:
     def call(self: TrainStep, images: Tensor, number: int, **options: Any) -> Any:
-        with _profiled(trace) if kernels and number == 1 else nullcontext():
+        with _profiled(trace) if profiled and number == 1 else nullcontext():
             report = step(self, images, number, **options)
         trace.add("images", images.clone())
         rates = {name: report[name] for name in ("lr", "weight_decay", "ema") if name in report}

@@ -43,6 +43,7 @@ class EvaluationConfig(Section):
         effect="evaluation",
         flip="uniform",
         source="Izmailov et al. 2018 (arXiv 1803.05407); Wortsman et al. 2022 (arXiv 2203.05482)",
+        proof="tests/training/test_soup.py::test_the_saved_encoder_is_the_mean_of_the_last_epochs",
     )
     average_last: Annotated[int, Field(ge=2)] = knob(
         5,
@@ -50,6 +51,7 @@ class EvaluationConfig(Section):
         effect="evaluation",
         flip=2,
         when={"evaluation.soup": ["uniform", "greedy"]},
+        proof="tests/training/test_soup.py::test_fewer_epochs_are_all_averaged",
     )
     labels_per_class: Annotated[int, Field(ge=2)] | None = knob(
         None, "Fit the probes on this many labels a class; null on all.", effect="evaluation", flip=5

@@ -159,6 +159,7 @@ class ModelConfig(Section):
         effect="training",
         flip=True,
         source="BEiT and I-JEPA code, `fix_init_weight` (which I-JEPA's own training draws anew)",
+        proof="tests/models/test_depth_rescale.py::test_block_l_is_divided_by_the_root_of_2l",
     )
     layer_scale: Annotated[float, Field(ge=0.0, le=1.0)] | None = knob(
         None,

@@ -33,6 +33,7 @@ class OptimConfig(Section):
         effect="training",
         flip="schedule_free",
         source="AdamW (arXiv 1711.05101); Schedule-Free (arXiv 2405.15682); LARS (arXiv 1708.03888)",
+        proof="tests/training/test_optimisers_in_runs.py::test_a_resumed_run_is_the_whole_run",
     )
     batch_size: Annotated[int, Field(ge=2)] = knob(
         256, "Images per optimiser step, over all workers and micro-batches.", effect="training", flip=32
@@ -46,6 +47,7 @@ class OptimConfig(Section):
         effect="training",
         flip="linear",
         source="Goyal et al. 2017 (arXiv 1706.02677) for linear; Krizhevsky 2014 (arXiv 1404.5997) for sqrt",
+        proof="tests/optim/test_rates.py::test_the_rate_scales_with_the_batch",
     )
     schedule: Literal["cosine", "restarts", "constant", "wsd"] = knob(
         "cosine",
@@ -55,6 +57,7 @@ class OptimConfig(Section):
         flip="restarts",
         when=SCHEDULED,
         source="SGDR (arXiv 1608.03983) for restarts; MiniCPM (arXiv 2404.06395) for warm-up, stable, decay",
+        proof="tests/optim/test_rates.py::test_after_the_warm_up",
     )
     lr_start: Fraction = knob(0.2, "Rate at the first step, as a share of the peak.", effect="training", flip=0.5)
     lr_end: Fraction = knob(
@@ -74,6 +77,7 @@ class OptimConfig(Section):
         flip=0.5,
         when=RESTARTS,
         source="SGDR (arXiv 1608.03983), T_0",
+        proof="tests/optim/test_schedules.py::test_restarts_around_the_first_period",
     )
     restart_mult: Annotated[int, Field(ge=1, le=10)] = knob(
         1,
@@ -82,6 +86,7 @@ class OptimConfig(Section):
         flip=2,
         when=RESTARTS,
         source="SGDR (arXiv 1608.03983), T_mult",
+        proof="tests/optim/test_schedules.py::test_restarts_are_those_of_torch",
     )
     decay_share: Annotated[float, Field(gt=0.0, le=1.0)] = knob(
         0.2,
@@ -89,6 +94,7 @@ class OptimConfig(Section):
         effect="training",
         flip=0.5,
         when={**SCHEDULED, "optim.schedule": ["wsd"]},
+        proof="tests/optim/test_schedules.py::test_the_stable_phase_ends_in_a_straight_line",
     )
     weight_decay: NonNegative = knob(0.05, "Weight decay at the first step.", effect="training", flip=0.5)
     weight_decay_end: NonNegative | None = knob(
@@ -98,7 +104,12 @@ class OptimConfig(Section):
         (0.9, 0.999), "Moment decay rates.", effect="training", flip=[0.8, 0.95], when=ADAPTIVE
     )
     lars_momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = knob(
-        0.9, "Momentum of LARS.", effect="training", flip=0.5, when=LARS
+        0.9,
+        "Momentum of LARS.",
+        effect="training",
+        flip=0.5,
+        when=LARS,
+        proof="tests/optim/test_lars.py::test_steps_are_those_of_vicreg",
     )
     lars_trust: Annotated[float, Field(gt=0.0)] = knob(
         1e-3,
@@ -107,6 +118,7 @@ class OptimConfig(Section):
         flip=0.1,
         when=LARS,
         source="LARS (arXiv 1708.03888), equation 6; VICReg code, `eta`",
+        proof="tests/optim/test_lars.py::test_the_first_step_of_a_matrix_is_a_share_of_its_norm",
     )
     clip_norm: Annotated[float, Field(gt=0.0)] | None = knob(
         1.0, "Clip the gradient to this norm; null does not clip.", effect="training", flip=0.01
@@ -118,9 +130,15 @@ class OptimConfig(Section):
         effect="training",
         flip="stepped",
         source="Smith et al. 2018 (arXiv 1711.00489)",
+        proof="tests/training/test_optimisers_in_runs.py::test_a_grown_batch_is_the_step_of_one_large_batch",
     )
     batch_growth: Annotated[int, Field(ge=2)] = knob(
-        2, "Images of a step at the end of the run, over batch_size.", effect="training", flip=4, when=GROWING
+        2,
+        "Images of a step at the end of the run, over batch_size.",
+        effect="training",
+        flip=4,
+        when=GROWING,
+        proof="tests/training/test_optimisers_in_runs.py::test_a_growing_run_follows_its_plan",
     )
     batch_stages: Annotated[int, Field(ge=2)] = knob(
         2,
@@ -128,6 +146,7 @@ class OptimConfig(Section):
         effect="training",
         flip=3,
         when={"optim.batch_schedule": ["stepped"]},
+        proof="tests/optim/test_batches.py::test_stages_multiply_the_batch",
     )
     batch_lr: Literal["none", "linear", "sqrt"] = knob(
         "none",
@@ -135,6 +154,7 @@ class OptimConfig(Section):
         effect="training",
         flip="linear",
         when=GROWING,
+        proof="tests/optim/test_rates.py::test_the_rate_follows_a_growing_batch",
     )
 
     @model_validator(mode="after")
