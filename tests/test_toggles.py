@@ -46,21 +46,21 @@ def check_field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Check]:
         patch.chdir(folder)
         patch.setenv("HJEPA_CACHE", str(folder / "cache"))
 
-        def trace(base: Mapping[str, Any], flip: Mapping[str, Any], kernels: bool) -> gate.Trace:
-            key = repr((sorted(base.items()), sorted(flip.items()), kernels))
+        def trace(base: Mapping[str, Any], flip: Mapping[str, Any], profiled: bool) -> gate.Trace:
+            key = repr((sorted(base.items()), sorted(flip.items()), profiled))
             if key not in known:
-                known[key] = _run(base, flip, folder / f"run{next(numbers)}", kernels)
+                known[key] = _run(base, flip, folder / f"run{next(numbers)}", profiled)
             return known[key]
 
         def checked(field: Knob, scene: Mapping[str, Any]) -> str | None:
             base, flip = gate.pair(field, scene)
-            kernels = field.path == "runtime.attention"
-            return gate.fault(field, trace(base, {}, kernels), trace(base, flip, kernels))
+            profiled = field.path in gate.PROFILED
+            return gate.fault(field, trace(base, {}, profiled), trace(base, flip, profiled))
 
         yield checked
 
 
-def _run(base: Mapping[str, Any], flip: Mapping[str, Any], folder: Path, kernels: bool) -> gate.Trace:
+def _run(base: Mapping[str, Any], flip: Mapping[str, Any], folder: Path, profiled: bool) -> gate.Trace:
     """One watched run; the data lies under HJEPA_DATA unless the flip names, or fetches, it elsewhere."""
     data = folder.parent / "data"
     downloads: list[str] = []
@@ -77,13 +77,15 @@ def _run(base: Mapping[str, Any], flip: Mapping[str, Any], folder: Path, kernels
             patch.delenv("HJEPA_DATA")
         for kind in (datasets.CIFAR10, datasets.STL10):  # CIFAR100 inherits
             patch.setattr(kind, "download", download)
-        trace = gate.run(base, flip, folder, kernels=kernels)
+        trace = gate.run(base, flip, folder, profiled=profiled)
     trace.seen["downloads"] = downloads
     return trace
 
 
 def _cases() -> Iterator[Any]:
     for field in knobs().values():
+        if field.path in gate.APART:
+            continue
         for number, scene in enumerate(gate.scenes(field)):
             name = f"{field.path}-{number}" if number else field.path
             try:
