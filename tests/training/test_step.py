@@ -35,7 +35,14 @@ def images(run: Run, step: int = 0) -> torch.Tensor:
     return next(iter(run.dataset.train.batches([np.arange(step * size, (step + 1) * size)])))
 
 
-@pytest.mark.parametrize("extra", [[], ["model.drop_path=0.5", "views.augmentation=three_augment"]])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        [],
+        ["model.drop_path=0.5", "views.augmentation=three_augment"],
+        ["hierarchy.slots=3", "hierarchy.fpn=concat", "hierarchy.cross_attention=both", "hierarchy.source=both"],
+    ],
+)
 def test_accumulation_equals_the_large_batch(extra: list[str]) -> None:
     whole, parts = make(*extra), make("runtime.micro_batch=8", *extra)
     for step in (1, 2):
