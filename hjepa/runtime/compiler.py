@@ -21,7 +21,9 @@ def compile_parts(parts: Iterable[nn.Module], device: torch.device) -> None:
     """
     failure = _failure(device.type)
     if failure is not None:
-        raise ConfigError([problem("runtime.compile", True, f"false (torch.compile fails on this {device}: {failure})")])
+        raise ConfigError(
+            [problem("runtime.compile", True, f"false (torch.compile fails on this {device}: {failure})")]
+        )
     torch._dynamo.config.recompile_limit = max(VARIANTS, torch._dynamo.config.recompile_limit)
     for part in parts:
         part.compile()
