@@ -34,7 +34,9 @@ class EvaluationConfig(Section):
         "rotations go as their paper.",
         effect="evaluation",
         flip=24,
-        source="RoPE-ViT (arXiv 2403.13298), section 4.2",
+        source="RoPE-ViT (arXiv 2403.13298), which compares positions by it",
+        proof="tests/training/test_patch_sizes.py::"
+        "test_evaluation_at_another_resolution_moves_the_evaluation_alone[model.positions=learned]",
     )
     soup: Literal["none", "uniform", "greedy"] = knob(
         "none",

@@ -66,7 +66,8 @@ class MasksConfig(Section):
     )
     context_tokens: Annotated[int, Field(ge=1)] | None = knob(
         None,
-        "Context tokens kept per image, a random subset; null keeps 5/16 of the grid (20 of 64).",
+        "Context tokens kept per image, a random subset; null keeps 5/16 of the grid (20 of 64). "
+        "Counted at model.patch_size; other patch sizes keep the same share.",
         effect="training",
         flip=12,
     )
@@ -124,6 +125,7 @@ class ModelConfig(Section):
         effect="training",
         flip=[4, 8],
         source="FlexiViT (arXiv 2212.08013)",
+        proof="tests/training/test_patch_sizes.py::test_everything_of_a_step_follows_its_grid[8]",
     )
     positions: Literal["sincos", "learned", "none"] = knob(
         "sincos",
@@ -131,6 +133,7 @@ class ModelConfig(Section):
         effect="training",
         flip="learned",
         source="I-JEPA code, `get_2d_sincos_pos_embed`",
+        proof="tests/models/test_rope.py::test_without_any_position_the_order_of_patches_is_lost",
     )
     rope: Literal["none", "axial", "mixed", "dinov3"] = knob(
         "none",
@@ -138,6 +141,7 @@ class ModelConfig(Section):
         effect="training",
         flip="axial",
         source="RoPE-ViT (arXiv 2403.13298) for axial and mixed; DINOv3 (arXiv 2508.10104)",
+        proof="tests/models/test_rope.py::test_axial_is_rope_vit",
     )
     rope_theta: Annotated[float, Field(gt=1.0)] | None = knob(
         None,
@@ -145,6 +149,8 @@ class ModelConfig(Section):
         effect="training",
         flip=20.0,
         when={"model.rope": list(ROPE_THETA)},
+        source="RoPE-ViT code (100; 10 for mixed); DINOv3 code (100)",
+        proof="tests/models/test_rope.py::test_mixed_angles_are_the_sum_over_both_axes_and_heads_differ",
     )
     init: Literal["xavier", "trunc_normal"] = knob(
         "xavier",

@@ -43,18 +43,20 @@ class Masks:
 class MaskSampler:
     """Draws `Masks` for a square grid.
 
-    Raises ConfigError at construction when the grid cannot give the targets or the context asked for.
+    counted: the grid that `masks.context_tokens` counts tokens of (default: this one); another keeps their
+    share of it. Raises ConfigError at construction when the grid cannot give the targets or the context asked for.
     Source: I-JEPA (arXiv 2301.08243), section 3; Table 6 for block, random and raster.
     """
 
-    def __init__(self, config: MasksConfig, grid: int) -> None:
+    def __init__(self, config: MasksConfig, grid: int, counted: int | None = None) -> None:
         self.config = config
         self.grid = grid
         self.cells = grid * grid
         if config.strategy == "raster" and grid % 2:
             raise ConfigError([problem("masks.strategy", "raster", f"on an even grid; this one is {grid}x{grid}")])
         default = (grid // 2) ** 2 if config.strategy == "raster" else self.cells * 5 // 16
-        self.context_tokens = config.context_tokens or max(1, default)
+        given = config.context_tokens
+        self.context_tokens = max(1, default if given is None else round(given * self.cells / (counted or grid) ** 2))
         self._refuse_impossible()
 
     def draw(self, batch: int, seed: int, step: int, view: int = 0) -> Masks:
@@ -146,9 +148,8 @@ class MaskSampler:
         limit = self._most_context()
         if limit < self.context_tokens:
             where = f"on the {self.grid}x{self.grid} grid with strategy {self.config.strategy}"
-            got = shown(self.config.context_tokens) + (
-                f" (= {self.context_tokens})" if self.config.context_tokens is None else ""
-            )
+            given = self.config.context_tokens
+            got = shown(given) + ("" if given == self.context_tokens else f" (= {self.context_tokens})")
             if limit < 1:
                 raise ConfigError(
                     [f"masks: got targets that leave no context {where}; allowed smaller or fewer targets"]

@@ -67,13 +67,13 @@ def check(config: Config) -> None:
 def _check_masks(config: Config) -> None:
     if config.objective.jepa_weight > 0:
         for grid in config.grids.values():
-            _check_grid(config.masks, config.hierarchy, grid)
+            _check_grid(config.masks, config.hierarchy, grid, config.grid)
 
 
 @functools.lru_cache(maxsize=256)
-def _check_grid(masks: MasksConfig, hierarchy: HierarchyConfig, grid: int) -> None:
+def _check_grid(masks: MasksConfig, hierarchy: HierarchyConfig, grid: int, counted: int) -> None:
     """Cached, as a study checks many configurations that differ in other fields."""
-    refuse_empty_levels(hierarchy, MaskSampler(masks, grid))
+    refuse_empty_levels(hierarchy, MaskSampler(masks, grid, counted))
 
 
 def build(config: Config, workers: Workers | None = None) -> Run:
@@ -167,7 +167,7 @@ def _drawer(config: Config, views: Views, small: Views | None, model: HJEPA) -> 
 
 def _samplers(config: Config) -> dict[int, MaskSampler]:
     """One for each patch size that a step may have."""
-    return {size: MaskSampler(config.masks, grid) for size, grid in config.grids.items()}
+    return {size: MaskSampler(config.masks, grid, config.grid) for size, grid in config.grids.items()}
 
 
 def _kernel(config: Config, device: Device) -> str:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from hjepa.masks import MaskSampler
 from hjepa.overrides import ConfigError, load_config
 from hjepa.training import Run, build, check
 
@@ -102,10 +101,15 @@ def test_a_step_in_parts_is_the_whole_step() -> None:
 
 
 def test_context_is_checked_on_every_grid() -> None:
-    check(load_config(None, [*SMALL, FLEXIBLE]))
-    with pytest.raises(ConfigError, match=r"masks.context_tokens: got 20; allowed at most \d+ on the 4x4 grid"):
-        check(load_config(None, [*SMALL, FLEXIBLE, "masks.context_tokens=20"]))
-    assert MaskSampler(load_config().masks, 4).context_tokens == 5
+    run = make(FLEXIBLE, "masks.context_tokens=16")  # a quarter of the 8 x 8 grid
+    assert {size: sampler.context_tokens for size, sampler in run.step.drawer.masks.items()} == {2: 64, 4: 16, 8: 4}
+    fine = [*SMALL, "model.patch_size=2", "masks.context_tokens=118"]
+    check(load_config(None, fine))
+    with pytest.raises(ConfigError, match=r"context_tokens: got 118 \(= 30\); allowed at most 28 on the 8x8 grid"):
+        check(load_config(None, [*fine, "model.patch_sizes=[2,4]"]))
+    odd = [*SMALL, "views.size=48", "hierarchy.levels=2", "masks.strategy=raster", "model.patch_sizes=[4,16]"]
+    with pytest.raises(ConfigError, match=r"masks\.strategy: got raster; allowed on an even grid; this one is 3x3"):
+        check(load_config(None, odd))
 
 
 @pytest.mark.slow
