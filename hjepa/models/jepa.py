@@ -1,7 +1,7 @@
 """The hierarchical JEPA: student encoder, EMA target encoder, one prediction per level."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -157,12 +157,12 @@ class HJEPA(nn.Module):
     def _pooled(self, tokens: Tensor, finest: Level, inputs: Inputs) -> dict[str, Tensor]:
         """The embeddings that come with the prediction."""
         assert inputs.targets is not None
-        blocks = finest.prediction.unflatten(1, inputs.targets.shape[1:])
-        made = {
+        count, blocks, cells = inputs.targets.shape
+        made: dict[str, Callable[[], Tensor]] = {
             "context": lambda: _by_view(tokens.float().mean(1), inputs.count),
             "prediction": lambda: _by_view(finest.prediction.float().mean(1), inputs.count),
             "target": lambda: _by_view(finest.target.mean(1), inputs.count),
-            "blocks": lambda: _by_view(blocks.float().mean(2), inputs.count),
+            "blocks": lambda: _by_view(finest.prediction.float().view(count, blocks, cells, -1).mean(2), inputs.count),
         }
         return {name: make() for name, make in made.items() if name in self.wants.embeddings}
 
@@ -285,7 +285,7 @@ class HJEPA(nn.Module):
 
 def _by_view(rows: Tensor, count: int) -> Tensor:
     """[V * B, ...] -> [V, B, ...]."""
-    return rows.unflatten(0, (count, -1))
+    return rows.view(count, -1, *rows.shape[1:])
 
 
 def _side(level: Tensor) -> int:
