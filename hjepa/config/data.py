@@ -39,6 +39,7 @@ class DataConfig(Section):
         when={"data.dataset": ["imagenet100", "mixture"]},
         together={"data.folder": "shapes", "data.image_size": 16},
         source="Contrastive Multiview Coding (arXiv 1906.05849) for the list",
+        proof="tests/data/test_listing.py::test_a_million_names_are_cut_down_within_a_second",
     )
     mixture: MixtureConfig = MixtureConfig()
     epoch_images: Annotated[int, Field(ge=2)] | None = knob(
@@ -47,6 +48,7 @@ class DataConfig(Section):
         effect="training",
         flip=96,
         when={"data.dataset": ["mixture"]},
+        proof="tests/data/test_mixture.py::test_the_length_of_an_epoch",
     )
     probe: Literal["digits", "cifar10", "cifar100", "stl10", "imagefolder", "imagenet100"] | None = knob(
         None,
@@ -54,6 +56,7 @@ class DataConfig(Section):
         effect="evaluation",
         flip="cifar100",
         when={"data.dataset": ["mixture"]},
+        proof="tests/data/test_mixture.py::test_pretraining_sees_no_labels_and_the_probe_those_of_its_data_set",
     )
     stl10: Literal["labelled", "unlabelled", "both"] = knob(
         "both",
@@ -252,6 +255,7 @@ class ViewsConfig(Section):
         effect="training",
         flip=1,
         when={"views.augmentation": ["randaugment"]},
+        proof="tests/data/test_randaugment.py::test_operations_come_evenly_in_both_directions",
     )
     randaugment_magnitude: Annotated[int, Field(ge=0, le=30)] = knob(
         9,
@@ -259,6 +263,7 @@ class ViewsConfig(Section):
         effect="training",
         flip=20,
         when={"views.augmentation": ["randaugment"]},
+        proof="tests/data/test_randaugment.py::test_the_operations_are_torchvision_s",
     )
     erasing: Fraction = knob(
         0.0,
@@ -267,6 +272,7 @@ class ViewsConfig(Section):
         flip=0.5,
         when=PREDICTS,
         source="Random Erasing (arXiv 1708.04896), on the context alone",
+        proof="tests/data/test_corruption.py::test_erasing_greys_one_box_in_its_share_of_the_images",
     )
     noise: Annotated[float, Field(ge=0.0, le=10.0)] = knob(
         0.0,
@@ -275,6 +281,7 @@ class ViewsConfig(Section):
         flip=0.5,
         when=PREDICTS,
         source="denoising autoencoders (Vincent et al. 2008), on the context alone",
+        proof="tests/data/test_corruption.py::test_noise_is_standard_normal_and_independent",
     )
     mixup: Annotated[float, Field(ge=0.0, le=10.0)] = knob(
         0.0,
@@ -283,6 +290,7 @@ class ViewsConfig(Section):
         flip=0.8,
         when={"objective.supervised.weight": POSITIVE},
         source="mixup (arXiv 1710.09412)",
+        proof="tests/training/test_mixing_in_runs.py::test_the_loss_is_that_of_the_mixed_batch[mixup]",
     )
     cutmix: Annotated[float, Field(ge=0.0, le=10.0)] = knob(
         0.0,
@@ -292,6 +300,7 @@ class ViewsConfig(Section):
         flip=1.0,
         when={"objective.supervised.weight": POSITIVE},
         source="CutMix (arXiv 1905.04899)",
+        proof="tests/training/test_mixing_in_runs.py::test_the_loss_is_that_of_the_mixed_batch[cutmix]",
     )
 
     @property

@@ -44,13 +44,13 @@ class Proportions:
     def order(self, seed: int, epoch: int) -> Indices:
         """The images of an epoch, [epoch_images]: a function of (seed, epoch) alone.
 
-        Each part has its exact count, spread evenly, so that any stretch of the epoch has the shares of the
-        whole to within an image of each part. A part is walked through in one random order after another,
-        over the epochs: no image comes again before all others of its part have come.
+        Each part has its exact count, spread evenly: the first images of the epoch, however many, have the
+        shares of the whole to within an image of each part. Which of a part's images, is drawn anew for each epoch; none
+        comes again in an epoch before all others of its part have come.
         """
         starts = np.cumsum([0, *self.sizes[:-1]])
         drawn = [
-            start + _walked(name, size, count, seed, epoch)
+            start + _drawn(name, size, count, seed, epoch)
             for name, start, size, count in zip(self.names, starts, self.sizes, self.counts, strict=True)
         ]
         part = np.repeat(np.arange(len(self.counts)), self.counts)
@@ -58,14 +58,12 @@ class Proportions:
         return order
 
 
-def _walked(name: str, size: int, count: int, seed: int, epoch: int) -> Indices:
-    """The `count` images of one part in this epoch, out of random orders of its `size` images."""
-    first, last = epoch * count, (epoch + 1) * count
-    rounds = range(first // size, -(-last // size))
-    walk = [numpy_generator(seed, f"order.{name}", number).permutation(size) for number in rounds]
-    begin = first - rounds.start * size
-    walked: Indices = np.concatenate(walk)[begin : begin + count]
-    return walked
+def _drawn(name: str, size: int, count: int, seed: int, epoch: int) -> Indices:
+    """`count` images of a part of `size`: one random order, and another one where that is not enough."""
+    rounds = range(-(-count // size))
+    orders = [numpy_generator(seed, f"order.{name}", epoch, number).permutation(size) for number in rounds]
+    drawn: Indices = np.concatenate(orders)[:count]
+    return drawn
 
 
 class MixedImages:
