@@ -15,7 +15,7 @@ from hjepa.search.space import KINDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md")}
-FILES = sorted([*ROOT.glob("experiments/*.yaml"), *ROOT.glob("search_spaces/*.yaml")])
+FILES = sorted([*ROOT.glob("experiments/**/*.yaml"), *ROOT.glob("search_spaces/*.yaml")])
 
 
 def commands(page: str) -> list[list[str]]:

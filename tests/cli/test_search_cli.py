@@ -18,7 +18,7 @@ from hjepa.search.study import Study, config_hash
 
 ROOT = Path(__file__).parents[2]
 STUDY = "study: t\nbudget: {trials: 3, epochs: 2}\nspace:\n  optim.lr: {log_uniform: [1.0e-4, 1.0e-2]}\n"
-FILES = sorted([*ROOT.glob("experiments/*.yaml"), *ROOT.glob("search_spaces/*.yaml")])
+FILES = sorted([*ROOT.glob("experiments/**/*.yaml"), *ROOT.glob("search_spaces/*.yaml")])
 
 
 def call(arguments: Sequence[str]) -> int:
