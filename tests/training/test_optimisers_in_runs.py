@@ -115,6 +115,19 @@ def made(*overrides: str) -> Run:
     return build(load_config(None, [*TINY, *overrides]))
 
 
+def test_the_moving_average_follows_the_weights_that_train() -> None:
+    run = made(*KINDS["schedule_free"], "ema.start=0.5", "ema.end=0.5")
+    target = run.model.target_encoder
+    assert target is not None
+    for step in (1, 2, 3):
+        before = [p.clone() for p in target.parameters()]
+        run.step(next(iter(run.dataset.train.batches([np.arange(40)]))), step)
+        for old, ours, new in zip(before, run.model.encoder.parameters(), target.parameters(), strict=True):
+            assert torch.equal(new, torch.add(old * 0.5, ours, alpha=0.5))
+    with run.evaluated() as encoder:
+        assert encoder is target, "which no mode of the optimiser touches"
+
+
 def test_a_grown_batch_is_the_step_of_one_large_batch() -> None:
     """Its draws are those of the whole batch, its passes of the first batch's size."""
     grown, large = made(*GROWING, "optim.lr_scaling=sqrt"), made("optim.batch_size=60", "optim.lr_scaling=sqrt")
