@@ -21,7 +21,7 @@ REFUSED = [
     ("model.patch_sizes=[2,4] target.features=pixels", "model.patch_sizes: got [2, 4]; allowed null where target"),
     ("evaluation.size=30", "evaluation.size: got 30; allowed multiples of model.patch_size 4"),
     (
-        "views.locals=2 objective.invariance.weight=1 views.local_size=12 model.patch_sizes=[4,8]",
+        "views.locals=2 views.local_size=12 model.patch_sizes=[4,8]",
         "views.local_size: got 12; allowed multiples of the patch size 8",
     ),
 ]
