@@ -68,7 +68,9 @@ class SlotAttention(nn.Module):
 class SlotPredictor(nn.Module):
     """The student's slots of the context, mapped to a prediction of the target's slots of the whole view.
 
-    Both sides start each slot from the same noise, and that matches them: slot s predicts slot s.
+    Both sides start each slot from the same noise, and that matches them: slot s predicts slot s. A part of
+    the target is therefore that start, which the prediction sees, too; `explained`, which compares with each
+    slot's mean over the batch, leaves it out.
     Source: method D.6; there is no canonical recipe, the matching and this head are this project's own.
     """
 
