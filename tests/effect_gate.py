@@ -64,9 +64,10 @@ COMPANIONS: dict[tuple[str, Any], dict[str, Any]] = {
         "data.train_size": 64,
     },
     ("data.dataset", "mixture"): {
-        "data.mixture.digits": 3.0,
+        "data.mixture.digits": 1.0,
         "data.mixture.cifar10": 1.0,
         "data.mixture.cifar100": 1.0,
+        "data.epoch_images": 96,
         "data.image_size": 16,
         "data.train_size": 64,
     },
