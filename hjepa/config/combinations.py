@@ -83,7 +83,7 @@ def _refuse_views(objective: ObjectiveConfig, views: ViewsConfig) -> None:
     one = "(views.globals is 1)"
     if views.globals < 2:
         if "ntxent" in pooled:
-            raise ValueError(f"objective.ntxent.weight: got {objective.ntxent.weight}; allowed 0 {one}")
+            raise ValueError(f"objective.ntxent.weight: got {objective.ntxent.weight:g}; allowed 0 {one}")
         if pooled.get("cjepa") == "two_views":
             raise ValueError(f"objective.cjepa.on: got two_views; allowed context_mean, predicted_block_pairs {one}")
         vicreg = objective.vicreg
@@ -97,7 +97,7 @@ def _refuse_views(objective: ObjectiveConfig, views: ViewsConfig) -> None:
         )
     many = views.globals + (views.locals if compared and pooled.get("invariance") == "view" else 0)
     if "invariance" in pooled and many < 2:
-        raise ValueError(f"objective.invariance.weight: got {objective.invariance.weight}; allowed 0 {one}")
+        raise ValueError(f"objective.invariance.weight: got {objective.invariance.weight:g}; allowed 0 {one}")
 
 
 def _refuse_blocks(objective: ObjectiveConfig, masks: MasksConfig) -> None:

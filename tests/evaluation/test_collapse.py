@@ -93,6 +93,18 @@ def test_warm_up_and_limits_raise_no_alarm() -> None:
     assert monitor.alarm is None
 
 
+def test_one_level_with_all_the_weight_raises_the_alarm() -> None:
+    monitor = CollapseMonitor()
+    monitor.start(HEALTHY)
+    for weights, warm in (([0.5, 0.5], True), ([0.995, 0.005], False), ([0.985, 0.015], True), ([0.995, 0.005], True)):
+        assert monitor.check(HEALTHY, warm=warm, weights=weights) is None
+    resumed = CollapseMonitor()
+    resumed.load(json.loads(json.dumps(monitor.state())))
+    assert resumed.check(HEALTHY, warm=True, weights=[0.0, 50.0]) is None
+    reason = resumed.check(HEALTHY, warm=True, weights=[0.001, 0.999])
+    assert reason == "level 1 has 99.9% of the weight of all levels, 3 checks in a row"
+
+
 def test_state_survives_a_checkpoint() -> None:
     bad = HEALTHY | {"features.std": 0.0}
     first = CollapseMonitor()

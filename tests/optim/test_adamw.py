@@ -44,3 +44,17 @@ def test_decay_without_gradient_shrinks_only_matrices() -> None:
     moved = {name for name, p in model.trainable().items() if not torch.equal(p, before[name])}
     assert "encoder.patch_embed.weight" in moved
     assert not moved & {"encoder.positions", "encoder.norm.weight", "encoder.blocks.0.scale1"}
+
+
+def test_parameters_of_their_own_rate_have_neither_decay_nor_schedule() -> None:
+    model = build_model(load_config(None, ["model.size=micro", "objective.weighting=kendall"]), 10)
+    decayed, bare, own = parameter_groups(model.trainable(), {"log_variances.values": 0.1})
+    ids = [id(p) for group in (decayed, bare, own) for p in group["params"]]
+    assert sorted(ids) == sorted(id(p) for p in model.trainable().values())
+    for kind in ("adamw", "schedule_free", "lars"):
+        config = OptimConfig.model_validate({"optimiser": kind})
+        optimiser = make_optimiser(config, model.trainable(), {"log_variances.values": 0.1})
+        apply_rates(optimiser, Schedule(config, EmaConfig(), 100).at(50))
+        last = optimiser.param_groups[-1]
+        assert last["params"][0] is model.trainable()["log_variances.values"]
+        assert (last["lr"], last["weight_decay"]) == (0.1, 0.0)

@@ -25,8 +25,10 @@ SETTINGS = [
     "runtime.device=cpu",
     "runtime.threads=1",
 ]
-#: Every term, through a projector with batch norm.
+#: Every term, through a projector with batch norm; LARS, as Adam scales up what rounding leaves of a gradient of 0.
 TERMS = [
+    "optim.optimiser=lars",
+    "optim.lr=1",
     "views.globals=2",
     "objective.weighting=uwso",
     "objective.vicreg.weight=0.01",
