@@ -18,7 +18,8 @@ def named(*overrides: str) -> str:
 def test_what_decides_the_score_is_in_the_hash_and_nothing_else(knob: Knob) -> None:
     (scene, *_) = gate.scenes(knob)
     base, flip = gate.pair(knob, scene)
-    before, after = (identity(resolve([Layer("base", settings)]), "data") for settings in (base, base | flip))
+    layers = [Layer("base", base), Layer("flip", flip)]
+    before, after = (identity(resolve(part), "data") for part in (layers[:1], layers))
     assert (before != after) == (knob.effect in ("training", "evaluation"))
 
 

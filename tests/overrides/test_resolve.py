@@ -30,7 +30,7 @@ def test_overrides_win_over_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("optim.lrr=1", "optim.lrr: unknown key; allowed optim.batch_size, optim.lr, "),
+        ("optim.lrr=1", "optim.lrr: unknown key; allowed optim.optimiser, optim.batch_size, optim.lr, "),
         ("optimm.lr=1", "optimm.lr: unknown key; "),
         ("rope=true", "rope: unknown key; allowed data, "),
         ("optim=3", "optim: got 3; allowed a mapping of its fields (command line)"),
