@@ -14,7 +14,10 @@ from hjepa.runtime import compiler
 from hjepa.training import build
 from tests import effect_gate as gate
 
-pytestmark = pytest.mark.timeout(900)  # g++ on a busy machine
+pytestmark = [
+    pytest.mark.timeout(900),  # g++ on a busy machine
+    pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning"),  # from within the compiler
+]
 
 
 @pytest.fixture(autouse=True)
