@@ -125,7 +125,7 @@ class ObjectiveConfig(Section):
     @property
     def pooled(self) -> dict[str, str]:
         """What each term on pooled embeddings acts on, by the name of the term, for those with a weight above 0."""
-        terms = {
+        terms: dict[str, VICRegConfig | CJEPAConfig | NTXentConfig | SIGRegConfig | InvarianceConfig] = {
             "vicreg": self.vicreg,
             "cjepa": self.cjepa,
             "ntxent": self.ntxent,

@@ -29,7 +29,7 @@ class Projector(nn.Module):
     def forward(self, embeddings: Tensor) -> Tensor:
         """[..., D] -> [..., width]; all rows, of all views, are one batch."""
         with torch.autocast(embeddings.device.type, enabled=False):
-            rows = embeddings.float().flatten(0, -2)
+            rows: Tensor = embeddings.float().flatten(0, -2)
             for linear, norm in zip(self.maps, self.norms, strict=False):
                 rows = norm(linear(rows)).relu()
             rows = self.maps[-1](rows)

@@ -6,12 +6,13 @@ are never standardised first: the test would then see neither scale nor shift, a
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def directions(width: int, count: int, stream: torch.Generator) -> Tensor:
     """`count` random unit vectors, [width, count], float32 on the CPU; the same for all views and workers of a step."""
     drawn = torch.randn(width, count, generator=stream)
-    return drawn / drawn.norm(dim=0)
+    return F.normalize(drawn, dim=0)
 
 
 def epps_pulley(samples: Tensor, *, points: int = 17, t_max: float = 3.0, scale_by_n: bool = True) -> Tensor:

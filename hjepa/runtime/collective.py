@@ -13,7 +13,7 @@ def gathered(rows: Tensor, dim: int = 0) -> Tensor:
     """
     if not _several():
         return rows
-    out: Tensor = _Gather.apply(rows, dim)  # type: ignore[no-untyped-call]
+    out: Tensor = _Gather.apply(rows, dim)
     return out
 
 
@@ -42,7 +42,7 @@ class _Gather(torch.autograd.Function):
         return torch.cat(parts, dim)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         gradient = gradient.clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(gradient)
         return gradient.narrow(ctx.dim, distributed.get_rank() * ctx.size, ctx.size), None

@@ -15,7 +15,7 @@ from hjepa.config import Config
 from hjepa.config.fields import holds, in_words
 from hjepa.overrides import ConfigError, Knob, knobs, nearest, problem, shown, values_of
 from hjepa.search.schema import RESERVED
-from hjepa.search.space import KINDS, Condition, Dimension, Space, holds
+from hjepa.search.space import KINDS, Condition, Dimension, Space
 
 ConfigOf = Callable[[Mapping[str, Any]], Config]
 
@@ -162,8 +162,9 @@ def _with_schema(own: Condition, knob: Knob, where: str) -> tuple[Condition, tup
             continue
         narrowed = tuple(value for value in when[path] if holds(value, live))
         if not narrowed:
+            words = in_words(live, shown).removeprefix("is ")
             raise ConfigError(
-                [problem(f"{where}.when.{path}", list(when[path]), in_words(live, shown).removeprefix("is ") + ", or the field does nothing")]
+                [problem(f"{where}.when.{path}", list(when[path]), f"{words}, or the field does nothing")]
             )
         when[path] = narrowed
     return when, tuple(path for path in knob.when if path not in own)
@@ -190,7 +191,7 @@ def _check_live(space: Space, source: str) -> None:
     for dimension in space.dimensions:
         if space.example(dimension) is not None:
             continue
-        conditions = " and ".join(f"{path} is {_words(allowed)}" for path, allowed in dimension.when.items())
+        conditions = " and ".join(f"{path} {in_words(allowed, shown)}" for path, allowed in dimension.when.items())
         problems.append(f"space.{dimension.path}: never acts; base and space never give {conditions} ({source})")
     if problems:
         raise ConfigError(problems)
