@@ -78,7 +78,10 @@ def _searchable(path: str) -> Knob:
         raise ConfigError([f"space.{path}: cannot be searched; it is decided by {RESERVED[path]}"])
     if knob.effect.startswith("runtime"):
         raise ConfigError(
-            [f"space.{path}: cannot be searched, as it only decides how a run is executed; use --set {path}=..."]
+            [
+                f"space.{path}: cannot be searched, as it decides how a run is executed and not its score; "
+                f"use --set {path}=...; what it costs or saves, benchmarks/systems.py measures"
+            ]
         )
     return knob
 
