@@ -21,7 +21,7 @@ from hjepa.config import Config
 from hjepa.config.fields import holds
 from hjepa.data import open_dataset
 from hjepa.overrides import ConfigError, Layer, knobs, resolve, values_of
-from hjepa.training import Run, build
+from hjepa.training import Run, build, check
 from tests import small_data
 from tests.effect_gate import enable
 
@@ -43,6 +43,8 @@ BASE: dict[str, Any] = {
 }
 #: Most fields that are tried in one run: each pair is seen in the company of so few others.
 COMPANY = 5
+
+REFUSED = ": refused: "
 
 Group = tuple[str, ...]
 
@@ -94,7 +96,9 @@ def _fitting(path: str, demands: list[Any], now: Any) -> Any:
 
 def configured(group: Iterable[str], *, alone: bool = False) -> Config:
     """The configuration with these fields at their alternatives. Raises ConfigError."""
-    return resolve([Layer("base", BASE), Layer("pair", settings(group, alone=alone))])
+    config = resolve([Layer("base", BASE), Layer("pair", settings(group, alone=alone))])
+    check(config)
+    return config
 
 
 def refusal(pair: Group) -> list[str]:
@@ -154,7 +158,8 @@ def examined(group: Group) -> list[str]:
     if found is None or len(group) == 2:
         return [found] if found else []
     alone = [fault(pair) for pair in itertools.combinations(group, 2)]
-    return [text for text in alone if text] or [found]
+    three = [] if REFUSED in found else [found]  # what three fields cannot have together, is no pair's matter
+    return [text for text in alone if text] or three
 
 
 def fault(group: Group) -> str | None:
@@ -164,7 +169,7 @@ def fault(group: Group) -> str | None:
         run = build(configured(group))
         losses = [_step(run, step) for step in (1, 2)]
     except ConfigError as error:
-        return None if len(group) == 2 and one_reason(error.problems) else f"{named}: refused: {error}"
+        return None if len(group) == 2 and one_reason(error.problems) else f"{named}{REFUSED}{error}"
     except Exception:  # noqa: BLE001  whatever it is, it is the pair's
         return f"{named}: {traceback.format_exc(limit=-3)}"
     return None if all(map(math.isfinite, losses)) else f"{named}: losses {losses}"
