@@ -40,6 +40,8 @@ def torchvision_v2(size: int, augmentation: str) -> Method:
     if augmentation == "three_augment":
         choices = [v2.RandomGrayscale(1.0), v2.RandomSolarize(128 / 255, 1.0), v2.GaussianBlur(13, (0.1, 2.0))]
         steps += [v2.RandomChoice(choices), v2.ColorJitter(0.3, 0.3, 0.3)]
+    elif augmentation == "randaugment":
+        steps.append(v2.RandAugment())
     transform = v2.Compose([*steps, v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)])
     return lambda images, _step: torch.stack([transform(image) for image in images])
 
@@ -90,7 +92,14 @@ def main() -> None:
     if importlib.util.find_spec("kornia"):
         makers["kornia"] = kornia
     print(f"batch {options.batch}, {options.size} px, {options.device}, {options.threads} threads")
-    for title, augmentation in (("crop + flip", "none"), ("crop + flip + 3-Augment + jitter", "three_augment")):
+    titles = {
+        "none": "crop + flip",
+        "three_augment": "crop + flip + 3-Augment + jitter",
+        "randaugment": "crop + flip + RandAugment",
+    }
+    for augmentation, title in titles.items():
+        if augmentation == "randaugment":
+            makers.pop("kornia", None)  # its RandAugment draws one set of operations for a batch
         speed = measure(
             {name: make(options.size, augmentation) for name, make in makers.items()}, images, options.rounds
         )

@@ -9,7 +9,8 @@ from torch import Tensor
 
 ERASED_SHARE = (0.02, 1.0 / 3.0)
 ERASED_RATIO = (0.3, 1.0 / 0.3)
-LOW_32 = 0xFFFFFFFF
+#: An odd number that scatters neighbours (2^32 over the golden ratio, as a signed 32-bit number).
+GOLDEN = 0x9E3779B9 - 2**32
 
 
 def erase(views: Tensor, box: Tensor) -> Tensor:
@@ -21,21 +22,19 @@ def erase(views: Tensor, box: Tensor) -> Tensor:
 
 
 def gaussian(keys: Tensor, shape: torch.Size, device: torch.device) -> Tensor:
-    """Standard normal float32 [B, *shape], a function of each image's key (int64 [B]) alone.
+    """Standard normal float32 [B, *shape], a function of each image's key (int32 [B]) alone.
 
     Hashed numbers instead of a generator: drawn on the device, in any slices, they are the same on each.
     """
-    count = torch.arange(shape.numel(), device=device)
-    key = keys.to(device, non_blocking=True)[:, None]
-    mixed = _mixed(count[None, :] * 0x9E3779B9 + (key & LOW_32))
-    mixed = _mixed(mixed ^ (key >> 32))  # twice, so that no two images' numbers are shifts of each other
-    uniform = ((mixed >> 8).to(torch.float32) + 0.5) * 2.0**-24
-    return torch.erfinv(2.0 * uniform - 1.0).mul(2.0**0.5).reshape(len(keys), *shape)
+    count = torch.arange(shape.numel(), device=device, dtype=torch.int32)
+    numbers = count[None, :] * GOLDEN + keys.to(device, non_blocking=True)[:, None]
+    uniform = _mixed(numbers).bitwise_right_shift_(8).to(torch.float32)  # 24 bits, around 0
+    return uniform.add_(0.5).mul_(2.0**-23).erfinv_().mul_(2.0**0.5).reshape(len(keys), *shape)
 
 
 def _mixed(number: Tensor) -> Tensor:
-    """A well-mixed 32-bit number for each one given, in int64 (C. Wellons' lowbias32)."""
-    number = number & LOW_32
-    number = ((number ^ (number >> 16)) * 0x7FEB352D) & LOW_32
-    number = ((number ^ (number >> 15)) * 0x846CA68B) & LOW_32
-    return number ^ (number >> 16)
+    """A well-mixed number for each int32 given, in place (C. Wellons' lowbias32; int32 products wrap)."""
+    for bits, factor in ((16, 0x7FEB352D), (15, 0x846CA68B - 2**32), (16, 1)):
+        number ^= (number >> bits) & (2 ** (32 - bits) - 1)  # the shift fills with the sign: cut it off
+        number *= factor
+    return number

@@ -45,8 +45,8 @@ class Proportions:
         """The images of an epoch, [epoch_images]: a function of (seed, epoch) alone.
 
         Each part has its exact count, spread evenly: the first images of the epoch, however many, have the
-        shares of the whole to within an image of each part. Which of a part's images, is drawn anew for each epoch; none
-        comes again in an epoch before all others of its part have come.
+        shares of the whole to within an image of each part. Which of a part's images is drawn anew for each
+        epoch; none comes again in an epoch before all others of its part have come.
         """
         starts = np.cumsum([0, *self.sizes[:-1]])
         drawn = [

@@ -17,7 +17,7 @@ class ViewParameters:
     stored pixels; offset: int64 [B, 2] position down and right, 0..8; flip: bool [B]; choice: int64 [B] operation
     of 3-Augment; sigma: float32 [B] of its blur; factor: float32 [B, 3] and order: int64 [B, 3] of the colour
     jitter; operations: int64 [B, n] of RandAugment. Of the corruption: erased: float32 [B, 4] box in pixels of
-    the view, empty where nothing is erased; noise: int64 [B] key of the image's noise.
+    the view, empty where nothing is erased; noise: int32 [B] key of the image's noise.
     """
 
     batch: int

@@ -76,7 +76,7 @@ class Views:
             box = random_boxes(batch, config.size, corruption.ERASED_SHARE, corruption.ERASED_RATIO, random)
             drawn["erased"] = box * erased[:, None]
         if config.noise > 0:
-            drawn["noise"] = torch.randint(0, 2**62, (batch,), generator=stream("noise"))
+            drawn["noise"] = torch.randint(0, 2**31 - 1, (batch,), generator=stream("noise"), dtype=torch.int32)
         return drawn
 
     @torch.no_grad()
