@@ -255,6 +255,7 @@ class ViewsConfig(Section):
         effect="training",
         flip=1,
         when={"views.augmentation": ["randaugment"]},
+        source="RandAugment (arXiv 1909.13719)",
         proof="tests/data/test_randaugment.py::test_operations_come_evenly_in_both_directions",
     )
     randaugment_magnitude: Annotated[int, Field(ge=0, le=30)] = knob(
@@ -263,6 +264,7 @@ class ViewsConfig(Section):
         effect="training",
         flip=20,
         when={"views.augmentation": ["randaugment"]},
+        source="RandAugment (arXiv 1909.13719)",
         proof="tests/data/test_randaugment.py::test_the_operations_are_torchvision_s",
     )
     erasing: Fraction = knob(

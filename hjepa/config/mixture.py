@@ -20,6 +20,7 @@ class MixtureConfig(Section):
         effect="training",
         flip=1.0,
         together={"data.image_size": 16, "data.mixture.cifar10": 1.0, "data.mixture.cifar100": 1.0},
+        source="this project's own: quotas by largest remainders",
         proof="tests/data/test_mixture.py::test_folders_and_downloads_are_those_of_the_parts",
     )
     cifar10: Weight = knob(
@@ -28,6 +29,7 @@ class MixtureConfig(Section):
         effect="training",
         flip=2.0,
         together={"data.image_size": 16, "data.mixture.digits": 1.0, "data.mixture.cifar100": 1.0},
+        source="this project's own: quotas by largest remainders",
         proof="tests/data/test_mixture.py::test_the_roadmap_s_epoch_is_exact",
     )
     cifar100: Weight = knob(
@@ -36,6 +38,7 @@ class MixtureConfig(Section):
         effect="training",
         flip=2.0,
         together={"data.image_size": 16, "data.mixture.digits": 1.0, "data.mixture.cifar10": 1.0},
+        source="this project's own: quotas by largest remainders",
         proof="tests/data/test_mixture.py::test_the_roadmap_s_epoch_is_exact",
     )
     stl10: Weight = knob(
@@ -44,6 +47,7 @@ class MixtureConfig(Section):
         effect="training",
         flip=1.0,
         together={"data.image_size": 16, "data.mixture.digits": 1.0, "data.mixture.cifar10": 1.0},
+        source="this project's own: quotas by largest remainders",
         proof="tests/data/test_mixture.py::test_the_roadmap_s_epoch_is_exact",
     )
     imagefolder: Weight = knob(
@@ -57,6 +61,7 @@ class MixtureConfig(Section):
             "data.mixture.digits": 1.0,
             "data.mixture.cifar10": 1.0,
         },
+        source="this project's own: quotas by largest remainders",
         proof="tests/data/test_mixture.py::test_folders_and_downloads_are_those_of_the_parts",
     )
     imagenet100: Weight = knob(
@@ -71,6 +76,7 @@ class MixtureConfig(Section):
             "data.mixture.digits": 1.0,
             "data.mixture.cifar10": 1.0,
         },
+        source="this project's own: quotas by largest remainders",
         proof="tests/data/test_mixture.py::test_every_epoch_and_every_stretch_of_it_has_the_proportions[0]",
     )
 

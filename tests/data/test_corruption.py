@@ -78,3 +78,10 @@ def test_slices_give_the_pixels_of_the_whole(width: int) -> None:
     cuts = [slice(start, start + width) for start in range(0, 9, width)]
     parts = [views.corrupt(clean[rows], params[rows]) for rows in cuts]
     assert whole is not None and torch.equal(torch.cat([part for part in parts if part is not None]), whole)
+
+
+@pytest.mark.gpu
+def test_noise_is_the_same_on_a_gpu() -> None:
+    keys, shape = torch.arange(50, dtype=torch.int32) * 7919, torch.Size([3, 32, 32])
+    ours = gaussian(keys, shape, torch.device("cuda")).cpu()
+    torch.testing.assert_close(ours, gaussian(keys, shape, torch.device("cpu")), atol=1e-4, rtol=1e-4)
