@@ -1,11 +1,13 @@
 """Whole optimiser steps per second: this project against the I-JEPA modules of lightly, at equal tokens.
 
-    python benchmarks/train_step.py [--rounds 15] [--batch 128] [--device cpu] [--precision bf16] [--threads 2]
+    python benchmarks/train_step.py [--compile] [--rounds 15] [--batch 128] [--device cpu] [--precision bf16]
+                                    [--threads 2]
 
 ViT-Tiny 192x12x3, patch 4, 32 px; predictor 96x4 with MLP ratio 4; AdamW; 24 context and 4 x 12 target
 tokens; one level, toggles off; images in memory. Ours is the product's `TrainStep`. lightly's modules
 (`IJEPABackbone`, `IJEPAPredictor`) run in the loop of its own example, and take views, masks and the
 fused optimiser from this project, so that only modules and loop differ; its encoder adds a class token.
+With --compile our step runs once more, with `runtime.compile`; compiling falls into its first, uncounted steps.
 Rounds alternate in one run. Reported: the median rate, the median of the rounds' ratios with its
 quartiles, where the time of our step goes, and each side's peak memory, taken in a process of its own.
 lightly is needed only here: pip install -e .[bench]
@@ -51,7 +53,7 @@ SETTING = (
     "predictor.depth=4",
     "optim.clip_norm=null",
 )
-WARM_UP = 2
+WARM_UP = 3
 
 
 class LightlyIJEPA(nn.Module):
@@ -94,8 +96,9 @@ class LightlyIJEPA(nn.Module):
             theirs.mul_(momentum).add_((1.0 - momentum) * ours)
 
 
-def build_ours(options: argparse.Namespace) -> Run:
+def build_ours(options: argparse.Namespace, *, compiled: bool = False) -> Run:
     runtime = {name: getattr(options, name) for name in ("device", "precision", "threads", "attention")}
+    runtime["compile"] = str(compiled).lower()
     sets = [*SETTING, f"optim.batch_size={options.batch}", *(f"runtime.{k}={v}" for k, v in runtime.items())]
     return build(load_config(None, sets))
 
@@ -105,8 +108,8 @@ def stored_images(options: argparse.Namespace) -> Tensor:
     return torch.randint(0, 256, (options.batch, 3, 32, 32), dtype=torch.uint8, generator=stream)
 
 
-def our_step(options: argparse.Namespace) -> tuple[Run, Step]:
-    run, images = build_ours(options), stored_images(options)
+def our_step(options: argparse.Namespace, *, compiled: bool = False) -> tuple[Run, Step]:
+    run, images = build_ours(options, compiled=compiled), stored_images(options)
     run.model.train()
 
     def step(index: int) -> None:
@@ -215,7 +218,7 @@ def peak_bytes(which: str, options: argparse.Namespace) -> tuple[int, int]:
         return resident_peak() if on_device is None else on_device
 
     before = peak()
-    step = our_step(options)[1] if which == "hjepa" else lightly_step(options)
+    step = lightly_step(options) if which == "lightly" else our_step(options, compiled=which == "compiled")[1]
     for index in range(1, 4):
         step(index)
     return before, peak()
@@ -224,6 +227,8 @@ def peak_bytes(which: str, options: argparse.Namespace) -> tuple[int, int]:
 def report(options: argparse.Namespace) -> None:
     run, ours = our_step(options)
     steps = {"hjepa": ours, "lightly": lightly_step(options)}
+    if options.compile:
+        steps["compiled"] = our_step(options, compiled=True)[1]
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for index in range(1, options.rounds + WARM_UP + 1):
         for name, step in steps.items():
@@ -236,9 +241,11 @@ def report(options: argparse.Namespace) -> None:
     )
     for name, taken in kept.items():
         print(f"  {name:8} {batch / statistics.median(taken):8.1f} images/s, median of {len(taken)} interleaved steps")
-    ratios = [theirs / mine for mine, theirs in zip(kept["hjepa"], kept["lightly"], strict=True)]
-    low, middle, high = statistics.quantiles(ratios, n=4)
-    print(f"  ratio    {middle:8.2f}  quartiles {low:.2f} to {high:.2f}, range {min(ratios):.2f} to {max(ratios):.2f}")
+    for name in kept.keys() - {"lightly"}:
+        ratios = [theirs / mine for mine, theirs in zip(kept[name], kept["lightly"], strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        spread = f"quartiles {low:.2f} to {high:.2f}, range {min(ratios):.2f} to {max(ratios):.2f}"
+        print(f"  {name} / lightly: {middle:.2f}, {spread}")
     print("share of our step:")
     for name, share in shares(run, ours, max(3, options.rounds // 3)).items():
         print(f"  {name:20} {share:6.1%}")
@@ -252,6 +259,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--compile", action="store_true", help="also with runtime.compile")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="bf16", choices=["bf16", "fp32"])
