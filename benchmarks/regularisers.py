@@ -1,6 +1,7 @@
 """What a regulariser does to the rank of the features, on real images: plain against VICReg, SIGReg and C-JEPA.
 
-    python benchmarks/regularisers.py [--images 6000] [--epochs 6] [--seeds 0 1] [--only sigreg ...] [--set path=value ...]
+    python benchmarks/regularisers.py [--images 6000] [--epochs 6] [--seeds 0 1] [--only sigreg ...]
+        [--set path=value ...]
 
 CIFAR-10 (HJEPA_DATA), the model of experiments/cifar10_tiny.yaml. Each variant has the plain objective's
 draws, weights and data order, seed by seed. Reported of the evaluated encoder: effective rank of the centred
