@@ -15,9 +15,7 @@ PREDICTOR = PredictorConfig.model_validate({"width": 16, "depth": 1, "heads": 2}
 
 def make(wants: Wants | None = None, **target: str) -> HJEPA:
     hierarchy = HierarchyConfig.model_validate({"levels": 2})
-    return HJEPA(
-        MODEL, PREDICTOR, hierarchy, TargetConfig.model_validate(target), wants or Wants(), grid=8, seed=0
-    )
+    return HJEPA(MODEL, PREDICTOR, hierarchy, TargetConfig.model_validate(target), wants or Wants(), grid=8, seed=0)
 
 
 def inputs(images: int = 4, count: int = 1) -> Inputs:
@@ -89,5 +87,7 @@ def test_embeddings_are_means_of_their_tokens() -> None:
     assert torch.allclose(out.embeddings["prediction"][1], level.prediction[4:].mean(1), atol=1e-6)
     assert torch.allclose(out.embeddings["target"][1], level.target[4:].mean(1), atol=1e-6)
     cells = given.targets.shape[2]  # type: ignore[union-attr]
-    assert torch.allclose(out.embeddings["blocks"][1, 1, 2], level.prediction[5, 2 * cells : 3 * cells].mean(0), atol=1e-6)
+    assert torch.allclose(
+        out.embeddings["blocks"][1, 1, 2], level.prediction[5, 2 * cells : 3 * cells].mean(0), atol=1e-6
+    )
     assert out.embeddings["view"].shape == (2, 4, 32)

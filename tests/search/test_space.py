@@ -16,7 +16,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"lr": {"choice": [1, 2]}}, r"space\.lr: unknown field; .*did you mean optim\.lr\?"),
     ({"seed": {"choice": [0, 1]}}, r"space\.seed: cannot be searched; it is decided by the study's seeds"),
     ({"training.epochs": {"int": [1, 9]}}, r"space\.training\.epochs: cannot be searched; .* --epochs"),
-    ({"runtime.attention": {"choice": ["math", "eager"]}}, r"space\.runtime\.attention: cannot .*; use --set runtime.*benchmarks/"),
+    (
+        {"runtime.attention": {"choice": ["math", "eager"]}},
+        r"space\.runtime\.attention: cannot .*; use --set runtime.*benchmarks/",
+    ),
     ({"optim.lr": [1e-4, 1e-3]}, r"space\.optim\.lr: got \[.*\]; allowed a mapping with one of choice, uniform"),
     (
         {"optim.lr": {"uniform": [0.1, 0.2], "choice": [1]}},
