@@ -129,6 +129,7 @@ class RuntimeConfig(Section):
         "null takes none.",
         effect="runtime_exact",
         flip=1,
+        proof="tests/training/test_terms_in_step.py::test_measuring_changes_nothing_and_one_term_is_the_whole_gradient",
     )
     checkpoint_interval: Annotated[int, Field(ge=1)] = knob(
         1, "Epochs between checkpoints.", effect="runtime_exact", flip=2

@@ -84,6 +84,7 @@ class ObjectiveConfig(Section):
         flip="uwso",
         when=LEVELS,
         source="UW-SO (arXiv 2408.07985); Kendall et al. (arXiv 1705.07115)",
+        proof="tests/objectives/test_jepa_objective.py::test_each_level_has_its_weight_in_the_report",
     )
     uwso_temperature: Annotated[float, Field(gt=0.0)] = knob(
         10.0,
@@ -91,6 +92,7 @@ class ObjectiveConfig(Section):
         effect="training",
         flip=1.0,
         when={**LEVELS, "objective.weighting": ["uwso"]},
+        proof="tests/objectives/test_weighting.py::test_uwso_reference_values",
     )
     kendall_lr: Annotated[float, Field(gt=0.0)] = knob(
         1e-2,
@@ -98,6 +100,7 @@ class ObjectiveConfig(Section):
         effect="training",
         flip=0.1,
         when={**LEVELS, "objective.weighting": ["kendall"]},
+        proof="tests/training/test_terms_in_step.py::test_log_variances_have_their_own_rate_and_a_floor",
     )
     local_weight: Annotated[float, Field(gt=0.0)] = knob(
         1.0,

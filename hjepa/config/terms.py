@@ -26,9 +26,21 @@ class VICRegConfig(Section):
     """VICReg: variance and covariance over the batch, and the invariance of two global views."""
 
     weight: NonNegative = knob(
-        0.0, "Weight of VICReg.", effect="training", flip=0.1, source="VICReg (arXiv 2105.04906), code"
+        0.0,
+        "Weight of VICReg.",
+        effect="training",
+        flip=0.1,
+        source="VICReg (arXiv 2105.04906), code",
+        proof="tests/objectives/test_vicreg.py::test_reference_values",
     )
-    on: Pooled = knob("view", "Embedding that VICReg acts on.", effect="training", flip="context", when=VICREG)
+    on: Pooled = knob(
+        "view",
+        "Embedding that VICReg acts on.",
+        effect="training",
+        flip="context",
+        when=VICREG,
+        proof="tests/objectives/test_terms.py::test_a_term_sees_what_it_acts_on",
+    )
     inv: NonNegative = knob(
         25.0,
         "Weight inside VICReg of the squared difference of the two global views.",
@@ -42,6 +54,7 @@ class VICRegConfig(Section):
         effect="training",
         flip=5.0,
         when=VICREG,
+        proof="tests/objectives/test_vicreg.py::test_a_collapsed_batch_and_a_decorrelated_one",
     )
     cov: NonNegative = knob(
         1.0,
@@ -56,6 +69,7 @@ class VICRegConfig(Section):
         effect="training",
         flip=2.0,
         when={**VICREG, "objective.vicreg.std": POSITIVE},
+        proof="tests/objectives/test_vicreg.py::test_a_collapsed_batch_and_a_decorrelated_one",
     )
     cov_reduction: Literal["sum", "mean"] = knob(
         "sum",
@@ -64,6 +78,7 @@ class VICRegConfig(Section):
         flip="mean",
         when={**VICREG, "objective.vicreg.cov": POSITIVE},
         source="VICReg code; eb_jepa code for mean",
+        proof="tests/objectives/test_vicreg.py::test_the_mean_of_covariances_is_the_sum_over_the_other_dimensions",
     )
 
 
@@ -71,7 +86,12 @@ class CJEPAConfig(Section):
     """C-JEPA (Mo and Tong): VICReg's three terms beside the prediction."""
 
     weight: NonNegative = knob(
-        0.0, "Weight of C-JEPA.", effect="training", flip=1e-3, source="C-JEPA (arXiv 2410.19560): 0.001"
+        0.0,
+        "Weight of C-JEPA.",
+        effect="training",
+        flip=1e-3,
+        source="C-JEPA (arXiv 2410.19560): 0.001",
+        proof="tests/objectives/test_cjepa.py::test_pairs_of_blocks_are_averaged",
     )
     on: Literal["context_mean", "predicted_block_pairs", "two_views"] = knob(
         "context_mean",
@@ -82,6 +102,7 @@ class CJEPAConfig(Section):
         flip="predicted_block_pairs",
         when=CJEPA,
         source="C-JEPA (arXiv 2410.19560), whose readers differ",
+        proof="tests/objectives/test_terms.py::test_a_term_sees_what_it_acts_on",
     )
     sim: NonNegative = knob(
         25.0, "Weight inside C-JEPA of the squared difference.", effect="training", flip=5.0, when=CJEPA
@@ -108,27 +129,76 @@ class NTXentConfig(Section):
         flip=0.1,
         together={"views.globals": 2},
         source="SimCLR (arXiv 2002.05709), equation 1",
+        proof="tests/objectives/test_ntxent.py::test_reference_values",
     )
-    on: Pooled = knob("view", "Embedding that NT-Xent acts on.", effect="training", flip="context", when=NTXENT)
-    temperature: Above = knob(0.1, "Similarities are divided by it.", effect="training", flip=0.5, when=NTXENT)
+    on: Pooled = knob(
+        "view",
+        "Embedding that NT-Xent acts on.",
+        effect="training",
+        flip="context",
+        when=NTXENT,
+        proof="tests/objectives/test_terms.py::test_a_term_sees_what_it_acts_on",
+    )
+    temperature: Above = knob(
+        0.1,
+        "Similarities are divided by it.",
+        effect="training",
+        flip=0.5,
+        when=NTXENT,
+        proof="tests/objectives/test_ntxent.py::test_reference_values",
+    )
 
 
 class SIGRegConfig(Section):
     """SIGReg: embeddings as a standard Gaussian, tested along random directions."""
 
     weight: NonNegative = knob(
-        0.0, "Weight of SIGReg.", effect="training", flip=0.05, source="LeJEPA (arXiv 2511.08544), code"
+        0.0,
+        "Weight of SIGReg.",
+        effect="training",
+        flip=0.05,
+        source="LeJEPA (arXiv 2511.08544), code",
+        proof="tests/objectives/test_sigreg.py::test_reference_values",
     )
-    on: Pooled = knob("view", "Embedding that SIGReg acts on.", effect="training", flip="context", when=SIGREG)
+    on: Pooled = knob(
+        "view",
+        "Embedding that SIGReg acts on.",
+        effect="training",
+        flip="context",
+        when=SIGREG,
+        proof="tests/objectives/test_terms.py::test_a_term_sees_what_it_acts_on",
+    )
     slices: Annotated[int, Field(ge=1)] = knob(
-        256, "Random directions, drawn anew at each step.", effect="training", flip=64, when=SIGREG
+        256,
+        "Random directions, drawn anew at each step.",
+        effect="training",
+        flip=64,
+        when=SIGREG,
+        proof="tests/objectives/test_sigreg.py::test_directions_are_unit_vectors_of_their_step",
     )
     points: Annotated[int, Field(ge=2)] = knob(
-        17, "Points of the integral over the characteristic function.", effect="training", flip=9, when=SIGREG
+        17,
+        "Points of the integral over the characteristic function.",
+        effect="training",
+        flip=9,
+        when=SIGREG,
+        proof="tests/objectives/test_sigreg.py::test_without_n_it_is_the_nth_part_and_points_and_reach_matter",
     )
-    t_max: Above = knob(3.0, "Where the integral ends.", effect="training", flip=5.0, when=SIGREG)
+    t_max: Above = knob(
+        3.0,
+        "Where the integral ends.",
+        effect="training",
+        flip=5.0,
+        when=SIGREG,
+        proof="tests/objectives/test_sigreg.py::test_without_n_it_is_the_nth_part_and_points_and_reach_matter",
+    )
     scale_by_n: bool = knob(
-        True, "Times the number of samples, as the official code does.", effect="training", flip=False, when=SIGREG
+        True,
+        "Times the number of samples, as the official code does.",
+        effect="training",
+        flip=False,
+        when=SIGREG,
+        proof="tests/objectives/test_sigreg.py::test_without_n_it_is_the_nth_part_and_points_and_reach_matter",
     )
 
 
@@ -142,8 +212,16 @@ class InvarianceConfig(Section):
         flip=1.0,
         together={"views.globals": 2},
         source="LeJEPA (arXiv 2511.08544), code",
+        proof="tests/objectives/test_invariance.py::test_distance_to_the_mean_of_the_global_views",
     )
-    on: Pooled = knob("view", "Embedding of which the views agree.", effect="training", flip="context", when=INVARIANCE)
+    on: Pooled = knob(
+        "view",
+        "Embedding of which the views agree.",
+        effect="training",
+        flip="context",
+        when=INVARIANCE,
+        proof="tests/objectives/test_terms.py::test_a_term_sees_what_it_acts_on",
+    )
 
 
 class ProjectorConfig(Section):
@@ -156,6 +234,7 @@ class ProjectorConfig(Section):
         flip=2,
         together={"objective.sigreg.weight": 0.05},
         source="SimCLR (arXiv 2002.05709), section 4.2; VICReg code: 3",
+        proof="tests/models/test_projector.py::test_its_parameters_are_the_maps_and_norms",
     )
     hidden: Annotated[int, Field(ge=2)] = knob(
         512, "Width between the maps.", effect="training", flip=64, when={"objective.projector.layers": [2, 3, 4]}
@@ -169,4 +248,5 @@ class ProjectorConfig(Section):
         effect="training",
         flip="layer",
         when={"objective.projector.layers": [2, 3, 4]},
+        proof="tests/models/test_projector.py::test_batch_norm_sees_the_rows_of_all_views",
     )
