@@ -55,7 +55,7 @@ def losses(folder: Path) -> dict[str, list[float]]:
 
 def switched_on(overrides: dict[str, Any]) -> set[str]:
     """The names of the losses that a trial's overrides add."""
-    terms = ("vicreg", "cjepa", "ntxent", "sigreg")
+    terms = ("vicreg", "cjepa", "ntxent", "sigreg", "invariance")
     return {f"loss.{term}" for term in terms if overrides.get(f"objective.{term}.weight", 0) > 0}
 
 
