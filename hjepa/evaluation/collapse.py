@@ -115,4 +115,4 @@ class CollapseMonitor:
     def load(self, state: Mapping[str, Any]) -> None:
         """Continue from `state()`."""
         self.alarm, self._initial, self._strikes = state["alarm"], dict(state["initial"]), state["strikes"]
-        self._taken = state["taken"]
+        self._taken = state.get("taken", 0)
