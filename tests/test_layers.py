@@ -23,7 +23,20 @@ LAYERS = [
 ]
 #: The part of `search` that knows no engine, nor torch.
 PURE = ["study", "schema", "space", "space_file", "plan", "records", "trial_record", "same_study", "files"]
-PURE += ["analysis", "report", "export"]
+PURE += ["analysis", "report", "export", "ablation_schema", "factors", "designs", "fractional", "ablation_path"]
+PURE += [
+    "design_checks",
+    "cells",
+    "ablation_plan",
+    "ablation_report",
+    "comparisons",
+    "effects",
+    "claims",
+    "power",
+    "statistics",
+    "factorial",
+    "fidelity",
+]
 #: Light modules below it that it may use.
 FREE = ("hjepa.config", "hjepa.overrides", "hjepa.runtime.environment", "hjepa.runtime.files")
 #: Library -> the only modules that may import it.

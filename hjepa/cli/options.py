@@ -13,4 +13,8 @@ Sets = Annotated[
 ]
 Trials = Annotated[int | None, typer.Option("--trials", help="Configurations, instead of budget.trials.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Epochs a trial, instead of budget.epochs.")]
+Seeds = Annotated[
+    int | None,
+    typer.Option("--seeds", help="Seeds a configuration, instead of the file's; more extend a study that has run."),
+]
 Address = Annotated[str | None, typer.Option("--address", help="A running Ray cluster, for example auto.")]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hjepa.cli.options import Address, Epochs, Output, Sets, StudyFile, Trials
+from hjepa.cli.options import Address, Epochs, Output, Seeds, Sets, StudyFile, Trials
 
 TrackingUri = Annotated[
     str | None,
@@ -21,6 +21,7 @@ def run(
     sets: Sets = None,
     trials: Trials = None,
     epochs: Epochs = None,
+    seeds: Seeds = None,
     address: Address = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
@@ -31,7 +32,7 @@ def run(
     from hjepa.search.report import report
     from hjepa.search.runner import run_study
 
-    study = load_study(file, sets, trials, epochs)
+    study = load_study(file, sets, trials, epochs, seeds)
     directory = directory_of(study, output)
     plan = make_plan(study, directory, resources_at(address))
     typer.echo(render(plan), err=True)

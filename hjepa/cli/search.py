@@ -11,13 +11,12 @@ import typer
 
 from hjepa.cli import features as feature_table
 from hjepa.cli.errors import run_app
-from hjepa.cli.options import Address, Epochs, Output, Sets, StudyDirectory, StudyFile, Trials
+from hjepa.cli.options import Address, Epochs, Output, Seeds, Sets, StudyDirectory, StudyFile, Trials
 from hjepa.cli.run import run
 from hjepa.cli.ui import ui
 from hjepa.config import Config
 from hjepa.overrides import ConfigError, load_config, yaml12
 from hjepa.runtime.files import to_json
-from hjepa.search import report as reports
 from hjepa.search.export import export as write_export
 from hjepa.search.export import select
 from hjepa.search.records import StudyRecords
@@ -104,13 +103,14 @@ def plan(
     sets: Sets = None,
     trials: Trials = None,
     epochs: Epochs = None,
+    seeds: Seeds = None,
     address: Address = None,
 ) -> None:
     """Show what a study would run - trials, epochs, rungs, dimensions, resources - and run nothing."""
     from hjepa.cli.studies import directory_of, load_study, resources_at
     from hjepa.search.plan import make_plan, render
 
-    study = load_study(file, sets, trials, epochs)
+    study = load_study(file, sets, trials, epochs, seeds)
     print(render(make_plan(study, directory_of(study, output), resources_at(address))))
 
 
@@ -119,7 +119,9 @@ def report(
     directory: StudyDirectory,
     style: Annotated[ReportFormat, typer.Option("--format", help="How to print it.")] = ReportFormat.table,
 ) -> None:
-    """Print a study's results: configurations ranked, the floors, and what to do next."""
+    """Print a study's results: an ablation's comparisons, configurations ranked, the floors, and what to do next."""
+    from hjepa.search import report as reports  # only now: its statistics take seconds to load
+
     sys.stdout.write(reports.report(StudyRecords.open(directory), style.value))
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from hjepa.search.study import Study
 
 
-def load_study(file: Path, sets: Sequence[str] | None, trials: int | None, epochs: int | None) -> Study:
+def load_study(
+    file: Path, sets: Sequence[str] | None, trials: int | None, epochs: int | None, seeds: int | None = None
+) -> Study:
     """A study whose base, and every choice and bound, this machine could train. Raises ConfigError."""
-    study = Study.load(file, sets=sets or (), trials=trials, epochs=epochs)
+    study = Study.load(file, sets=sets or (), trials=trials, epochs=epochs, seeds=seeds)
     from hjepa.training import check  # only now: what is wrong in the file is said at once
 
     study.check(check)

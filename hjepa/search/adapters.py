@@ -40,10 +40,10 @@ class Proposals(Stateless, Searcher):
         self._gpus = gpus
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
-        """The next trial's order."""
+        """The next trial's order; None: not yet."""
         record = self._conductor.next_trial()
         if record is None:
-            return Searcher.FINISHED
+            return None if self._conductor.waiting else Searcher.FINISHED
         order = Order(
             id=record.id,
             config=pinned(self._conductor.config(record), self._resources.cpus).model_dump_json(),
@@ -52,6 +52,7 @@ class Proposals(Stateless, Searcher):
             workers=self._resources.workers,
             cpus=self._resources.cpus,
             gpus=self._gpus,
+            test=self._conductor.study.design is not None,
         )
         return order.pack()
 

@@ -6,9 +6,9 @@ Knows neither Ray nor Optuna nor MLflow. Whoever executes trials asks `next_tria
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from hjepa.config import Config, rung_metric
 from hjepa.overrides import ConfigError
@@ -16,13 +16,56 @@ from hjepa.search.files import last_lines
 from hjepa.search.halving import Halving
 from hjepa.search.plan import rungs
 from hjepa.search.records import StudyRecords, TrialRecord
-from hjepa.search.sampler import Outcome, StudySampler
-from hjepa.search.study import Study, cell_name, config_hash, trial_id
+from hjepa.search.study import Study, config_hash, trial_id
 
 #: Proposals of one configuration before a repeated or impossible one is accepted as such.
 ATTEMPTS = 10
 #: Ends that say nothing good of a configuration.
 BAD_ENDS = ("diverged", "collapsed", "out_of_memory", "failed", "preempted")
+
+
+Outcome = Literal["completed", "pruned", "failed"]
+
+
+class Proposer(Protocol):
+    """Where configurations come from: the sampler of a search, the cells of an ablation.
+
+    `repeats`: a known configuration may be proposed again. `ended`: why `ask` answered None for good; None
+    where an answer may come when more trials have ended.
+    """
+
+    repeats: bool
+    ended: str | None
+
+    def ask(self, index: int) -> dict[str, Any] | None:
+        """The overrides of a new configuration."""
+        ...
+
+    def name(self, index: int) -> str:
+        """What people call it."""
+        ...
+
+    def adopt(self, index: int, overrides: Mapping[str, Any]) -> None:
+        """Learn of a configuration that only the records know."""
+        ...
+
+    def reject(self, index: int) -> None:
+        """Withdraw the last proposal under an index."""
+        ...
+
+    def tell(
+        self, index: int, outcome: Outcome, value: float | None = None, history: Mapping[int, float] | None = None
+    ) -> None:
+        """The outcome of a configuration: its mean over seeds, and its scores by epoch."""
+        ...
+
+    def running(self) -> Mapping[int, int]:
+        """Configurations whose end it has not been told."""
+        ...
+
+    def told(self) -> Collection[int]:
+        """Configurations that it knows."""
+        ...
 
 
 class Watcher(Protocol):
@@ -48,7 +91,7 @@ class Conductor:
         self,
         study: Study,
         records: StudyRecords,
-        sampler: StudySampler,
+        sampler: Proposer,
         *,
         fingerprint: Callable[[Config], str],
         check: Callable[[Config], None],
@@ -87,14 +130,19 @@ class Conductor:
         """Whether nothing is left to execute."""
         return not self._queue and len(self._trials) >= self._study.configurations
 
+    @property
+    def waiting(self) -> bool:
+        """Whether `next_trial` has nothing now and may have something later."""
+        return not self._queue and self.exhausted is None and len(self._trials) < self._study.configurations
+
     def running(self) -> list[TrialRecord]:
         """Trials that have started and not ended."""
         return [seed.record for seed in self._seeds() if seed.record.state == "running"]
 
     def next_trial(self) -> TrialRecord | None:
-        """The next trial to execute, written down; None when the study asks for no more."""
-        while not self._queue and self.exhausted is None and len(self._trials) < self._study.configurations:
-            self._propose(len(self._trials))
+        """The next trial to execute, written down; None when the study asks for no more, or not yet (`waiting`)."""
+        while self.waiting and self._propose(len(self._trials)):
+            pass
         return self._queue.popleft() if self._queue else None
 
     def config(self, record: TrialRecord) -> Config:
@@ -159,7 +207,7 @@ class Conductor:
             first = next(iter(seeds.values())).record
             if index not in self._sampler.told() and not self._settled_badly(index):
                 self._tell_of(index, first.overrides)
-            for seed in self._study.spec.seeds:
+            for seed in self._study.seeds(index):
                 if seed not in seeds:
                     self._write_down(first.config, index, seed, first.overrides)
                 elif not seeds[seed].record.final and seeds[seed].record.duplicate_of is None:
@@ -181,14 +229,14 @@ class Conductor:
     def _settled_badly(self, index: int) -> bool:
         return any(seed.record.state in BAD_ENDS for seed in self._trials[index].values())
 
-    def _propose(self, index: int) -> None:
-        """Write down a new configuration for every seed, or say why there is none."""
+    def _propose(self, index: int) -> bool:
+        """Write down a new configuration for every seed, or say why there is none; False: not yet."""
         refusal = ""
         for attempt in range(ATTEMPTS):
             overrides = self._sampler.ask(index)
             if overrides is None:
-                self.exhausted = "the grid has no more points"
-                return
+                self.exhausted = self._sampler.ended
+                return self.exhausted is not None
             try:
                 config = self._study.config(overrides, self._study.spec.seeds[0])
                 self._check(config)
@@ -197,14 +245,15 @@ class Conductor:
                 self._sampler.reject(index)
                 continue
             name = config_hash(config, self._fingerprint(config))
-            if self._is_known(name) and attempt < ATTEMPTS - 1:
+            if self._is_known(name) and attempt < ATTEMPTS - 1 and not self._sampler.repeats:
                 self._sampler.reject(index)
                 continue
-            for seed in self._study.spec.seeds:
+            for seed in self._study.seeds(index):
                 self._write_down(name, index, seed, overrides)
             self._settle_duplicates()
-            return
+            return True
         self.exhausted = f"the sampler proposed {ATTEMPTS} configurations that cannot run; the last: {refusal}"
+        return True
 
     def _is_known(self, name: str) -> bool:
         return any(seed.record.config == name for seed in self._seeds())
@@ -217,7 +266,7 @@ class Conductor:
             id=identity,
             index=index,
             config=name,
-            cell=cell_name(index),
+            cell=self._sampler.name(index),
             seed=seed,
             overrides=dict(overrides),
             state="pending",

@@ -109,4 +109,5 @@ def _worker(packed: dict[str, Any]) -> None:
     order = Order.unpack(packed)
     if order.gpus:
         torch.cuda.set_device(get_device())
-    train(order.parsed(), Path(order.directory), reporter=TrainReporter(packed["verdicts"]), resume=True)
+    reporter = TrainReporter(packed["verdicts"])
+    train(order.parsed(), Path(order.directory), reporter=reporter, resume=True, test=order.test)

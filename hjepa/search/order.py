@@ -16,7 +16,10 @@ PREFIXES = ("HJEPA_", "MLFLOW_")
 
 @dataclass(frozen=True)
 class Order:
-    """One trial to execute: `config` is the Config as JSON, `directory` the trial's folder."""
+    """One trial to execute: `config` is the Config as JSON, `directory` the trial's folder.
+
+    `test` also scores the test split at a completed end, into test.json: for what is reported as it is.
+    """
 
     id: str
     config: str
@@ -25,6 +28,7 @@ class Order:
     workers: int = 1
     cpus: int = 1
     gpus: float = 0.0
+    test: bool = False
 
     def pack(self) -> dict[str, Any]:
         """As Tune carries it: one string, so that Tune neither resolves nor lists its parts."""

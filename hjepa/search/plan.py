@@ -8,6 +8,7 @@ from pathlib import Path
 from hjepa.config import Config
 from hjepa.config.fields import in_words
 from hjepa.overrides import ConfigError, shown
+from hjepa.search import ablation_plan
 from hjepa.search.schema import Resources, SchedulerSpec
 from hjepa.search.space import Dimension
 from hjepa.search.study import Study
@@ -105,11 +106,13 @@ def render(plan: Plan) -> str:
         f"trials       {_trials(plan)}",
         f"epochs       {study.epochs} a trial; cheap probe every {study.base.probe_interval}",
         f"stopping     {_stopping(plan)}",
-        f"sampler      {spec.sampler.type}, seed {spec.sampler.seed}; the baseline runs first",
         f"resources    {_resources(plan)}",
         f"results      {plan.directory}",
-        "space",
     ]
+    if study.design is not None:
+        return "\n".join([*lines, *ablation_plan.lines(study, plan.directory)])
+    lines.insert(5, f"sampler      {spec.sampler.type}, seed {spec.sampler.seed}; the baseline runs first")
+    lines.append("space")
     lines += [f"  {line}" for dimension in study.space.dimensions for line in _dimension(dimension, plan)]
     return "\n".join(lines)
 
@@ -121,11 +124,19 @@ def _trials(plan: Plan) -> str:
         f"{plan.trials} = {count} configuration{'s' * (count > 1)} (baseline first) x {seeds} seed{'s' * (seeds > 1)}"
     )
     text += f" {shown(list(spec.seeds))}"
-    if count < spec.budget.trials:
+    once = _repeated(plan.study)
+    if once:
+        text += f"; {once * seeds} of them are answered by another's: one configuration under two names runs once"
+    if spec.budget.trials is not None and count < spec.budget.trials:
         text += f"; budget.trials {spec.budget.trials} is capped, as the space holds no more"
     if spec.budget.hours is not None:
         text += f"; stops after {spec.budget.hours:g} h"
     return text
+
+
+def _repeated(study: Study) -> int:
+    """Cells of an ablation that are the configuration of another cell; 0 in a search."""
+    return 0 if study.design is None else len(ablation_plan.shared(study, study.design))
 
 
 def _stopping(plan: Plan) -> str:

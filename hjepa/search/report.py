@@ -2,7 +2,9 @@
 
 import csv
 import io
+import json
 import shlex
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from rich import box
@@ -12,6 +14,7 @@ from rich.table import Table
 
 from hjepa.overrides import shown
 from hjepa.runtime.files import to_json
+from hjepa.search import ablation_report, comparisons
 from hjepa.search.analysis import Standing, counts, floors, standings, winner
 from hjepa.search.records import SCHEMA_VERSION, StudyRecords, TrialRecord
 
@@ -20,7 +23,9 @@ COLUMNS = ("rank", "configuration", "trials", "state", "score", "sd", "metric", 
 #: Ends whose reason a person wants to see.
 UNEXPECTED = ("diverged", "collapsed", "out_of_memory", "failed", "preempted")
 #: Columns of the table whose cells wrap, at so many characters.
-WRAPPED = {"trials": 14, "state": 16, "overrides": 64}
+WRAPPED = {"trials": 14, "state": 16, "overrides": 64, "conclusion": 40, "verdict": 32}
+#: Columns of numbers.
+RIGHT = ("rank", "score", "sd", "epoch", "effect", "seeds", "on test")
 
 
 def report(records: StudyRecords, style: Format) -> str:
@@ -32,17 +37,26 @@ def content(records: StudyRecords) -> dict[str, Any]:
     """The JSON report: a contract with other programs, see `schema_version`.
 
     `floor` is what the baseline's untrained encoder scores by the objective, mean over seeds; `at` says
-    that only trials at full budget can win; `trials` holds one row per configuration and seed.
+    that only trials at full budget can win; `trials` holds one row per configuration and seed. An
+    ablation's has `comparisons` too, one row each, in points.
     """
     trials = records.trials()
     objective = {**records.spec["objective"], "at": "final_budget"}
-    return {
+    found = {
         "schema_version": SCHEMA_VERSION,
         "study": records.name,
         "objective": [objective],
         "floor": floors(trials).get(records.metric),
         "trials": [row(records, trial) for trial in trials],
     }
+    if is_ablation(records):
+        found["comparisons"] = [comparisons.entry(compared) for compared in comparisons.compare(records)]
+    return found
+
+
+def is_ablation(records: StudyRecords) -> bool:
+    """Whether the study compares the cells of a design, rather than searching a space."""
+    return "ablation" in records.spec
 
 
 def row(records: StudyRecords, trial: TrialRecord) -> dict[str, Any]:
@@ -71,7 +85,9 @@ def as_json(records: StudyRecords) -> str:
 
 
 def as_csv(records: StudyRecords) -> str:
-    """The rows of the JSON report as CSV; each searched field has a column of its own."""
+    """The rows of the JSON report as CSV; each searched field has a column of its own. An ablation's: comparisons."""
+    if is_ablation(records):
+        return _comparisons_csv(records)
     rows = content(records)["trials"]
     paths = list(dict.fromkeys(path for entry in rows for path in entry["overrides"]))
     names = [name for name in row_names() if name != "overrides"]
@@ -84,6 +100,18 @@ def as_csv(records: StudyRecords) -> str:
     return out.getvalue()
 
 
+def _comparisons_csv(records: StudyRecords) -> str:
+    """One line a comparison, numbers as in the JSON report; lists as JSON, in one cell."""
+    entries = content(records)["comparisons"]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(entries[0]) if entries else ["name"], lineterminator="\n")
+    writer.writeheader()
+    for found in entries:
+        plain = {name: json.dumps(value) if isinstance(value, list | dict) else value for name, value in found.items()}
+        writer.writerow(plain)
+    return out.getvalue()
+
+
 def row_names() -> tuple[str, ...]:
     """Keys of a row of the JSON report, in order."""
     first = ("id", "config", "cell", "seed", "state", "reason", "score", "metric", "epoch", "rung")
@@ -91,28 +119,45 @@ def row_names() -> tuple[str, ...]:
 
 
 def table(records: StudyRecords) -> str:
-    """The report for a terminal, without colours: configurations best first, floors, what to do next."""
-    ranked = standings(records)
+    """The report for a terminal, without colours: an ablation's comparisons, configurations, what to do next."""
+    parts = [_title(records), ""]
+    if is_ablation(records):
+        rows = comparisons.compare(records)
+        drawn = _drawn(ablation_report.COLUMNS, [ablation_report.cells(row) for row in rows])
+        notes = ablation_report.notes(records, rows)
+        parts = [ablation_report.heading(records), "", drawn, "", *notes, "", *parts]
+    ranked = [_cells(standing) for standing in standings(records)]
+    return "\n".join([*parts, _drawn(COLUMNS, ranked), "", *_notes(records)]) + "\n"
+
+
+def _drawn(columns: tuple[str, ...], rows: Sequence[Sequence[str]]) -> str:
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in COLUMNS:
-        right = name in ("rank", "score", "sd", "epoch")
-        drawn.add_column(name, justify="right" if right else "left", max_width=WRAPPED.get(name))
-    for standing in ranked:
-        drawn.add_row(*map(escape, _cells(standing)))
+    for name in columns:
+        drawn.add_column(name, justify="right" if name in RIGHT else "left", max_width=WRAPPED.get(name))
+    for cells in rows:
+        drawn.add_row(*map(escape, cells))
     out = io.StringIO()
     # Wider than any table: piped output has no terminal to fit into, and a narrow one wraps lines by itself.
     Console(file=out, width=1000, color_system=None, highlight=False).print(drawn)
-    text = "\n".join(line.rstrip() for line in out.getvalue().splitlines())
-    return "\n".join([_title(records), "", text, "", *_notes(records)]) + "\n"
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
 def markdown(records: StudyRecords) -> str:
     """The report for a NOTES.md."""
-    lines = [f"# {records.name}", "", "| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
-    lines += [
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in _cells(entry)) + " |" for entry in standings(records)
-    ]
+    lines = [f"# {records.name}", ""]
+    if is_ablation(records):
+        rows = comparisons.compare(records)
+        lines += [ablation_report.heading(records), ""]
+        lines += _piped(ablation_report.COLUMNS, [ablation_report.cells(row) for row in rows])
+        lines += ["", *(f"- {note}" for note in ablation_report.notes(records, rows)), "", "## Configurations", ""]
+    lines += _piped(COLUMNS, [_cells(entry) for entry in standings(records)])
     return "\n".join([*lines, "", *(f"- {note}" for note in _notes(records))]) + "\n"
+
+
+def _piped(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    return lines + ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in rows]
 
 
 def _title(records: StudyRecords) -> str:
@@ -159,6 +204,8 @@ def _notes(records: StudyRecords) -> list[str]:
     notes += [
         f"{trial.id} {trial.state}: {trial.reason}" for trial in trials if trial.state in UNEXPECTED and trial.reason
     ]
+    if is_ablation(records):
+        return notes
     best = winner(records)
     if best is None:
         return [*notes, "no trial has completed yet: nothing is selected"]

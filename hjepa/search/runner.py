@@ -9,7 +9,8 @@ from ray import tune
 from hjepa.config import Config
 from hjepa.data import fingerprint
 from hjepa.search.adapters import Follower, Proposals, Verdicts, name_of
-from hjepa.search.conductor import Conductor
+from hjepa.search.cells import FixedCells
+from hjepa.search.conductor import Conductor, Proposer
 from hjepa.search.interruption import Interruption, StopStudy
 from hjepa.search.live import LiveTable
 from hjepa.search.plan import Plan, make_plan
@@ -17,6 +18,7 @@ from hjepa.search.quiet import diverted
 from hjepa.search.records import StudyRecords
 from hjepa.search.sampler import StudySampler
 from hjepa.search.session import ray_session, storage
+from hjepa.search.study import Study
 from hjepa.search.tracking import Mirror
 from hjepa.search.trainable import run_order
 from hjepa.training import check
@@ -51,11 +53,13 @@ def run_study(plan: Plan, *, address: str | None = None, tracking_uri: str | Non
         with diverted(directory / "driver.log") as terminal, mirror:
             live = LiveTable(terminal, epochs=study.epochs, trials=plan.trials, concurrent=plan.concurrent)
             live.take_up(records.trials())
-            sampler = StudySampler(
-                study.space, study.spec.sampler, trials=study.configurations, journal=directory / "optuna.journal"
-            )
             conductor = Conductor(
-                study, records, sampler, fingerprint=_fingerprint, check=check, watchers=(live, mirror)
+                study,
+                records,
+                _proposer(study, records),
+                fingerprint=_fingerprint,
+                check=check,
+                watchers=(live, mirror),
             )
             stopped = None
             try:
@@ -73,6 +77,14 @@ def run_study(plan: Plan, *, address: str | None = None, tracking_uri: str | Non
         tracking=mirror.place,
         untracked=mirror.problem,
     )
+
+
+def _proposer(study: Study, records: StudyRecords) -> Proposer:
+    """Where the study's configurations come from."""
+    if study.design is not None:
+        return FixedCells(study.design, records.metric, records.trials)
+    journal = records.directory / "optuna.journal"
+    return StudySampler(study.space, study.spec.sampler, trials=study.configurations, journal=journal)
 
 
 def _fingerprint(config: Config) -> str:

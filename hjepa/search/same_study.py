@@ -6,7 +6,10 @@ from typing import Any
 from hjepa.overrides import knobs, shown
 
 #: What may change when a study goes on.
-EXTENSIBLE = ("seeds", "resources", "max_concurrent", "budget.trials", "budget.hours")
+EXTENSIBLE = (
+    *("seeds", "resources", "max_concurrent", "budget.trials", "budget.hours"),
+    *("claims", "ablation.seed_sd", "ablation.margin"),  # only say how an ablation is planned and judged
+)
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

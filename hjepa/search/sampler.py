@@ -8,7 +8,7 @@ and null may be choices.
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import optuna
@@ -19,16 +19,22 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from hjepa.search.conductor import Outcome
 from hjepa.search.schema import SamplerSpec
 from hjepa.search.space import Dimension, Space
+from hjepa.search.study import cell_name
 
-Outcome = Literal["completed", "pruned", "failed"]
 _STATES = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 _INDEX, _POINT = "index", "point"
 
 
 class StudySampler:
     """Proposals over a space, kept in a journal file so that a study can go on."""
+
+    #: A configuration that is known is not proposed again if that can be helped.
+    repeats = False
+    #: Why `ask` answers None, for good.
+    ended: str | None = "the grid has no more points"
 
     def __init__(self, space: Space, spec: SamplerSpec, *, trials: int, journal: Path) -> None:
         """Open or create the Optuna study in `journal`; `trials` scales the random start."""
@@ -64,6 +70,10 @@ class StudySampler:
             return None
         self.adopt(index, self._grid[point], point)
         return dict(self._grid[point])
+
+    def name(self, index: int) -> str:
+        """The name of a configuration."""
+        return cell_name(index)
 
     def adopt(self, index: int, overrides: Mapping[str, Any], point: int | None = None) -> None:
         """Make a running Optuna trial of a configuration that was chosen elsewhere (grid `point`, records)."""

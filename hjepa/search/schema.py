@@ -3,12 +3,13 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hjepa.config import OBJECTIVES, Section
 from hjepa.overrides import ConfigError, knobs, nearest, problem, shown
+from hjepa.search.ablation_schema import AblationSpec, ClaimSpec
 from hjepa.search.space import KINDS
 
 #: Fields that a space may not vary: what decides them instead.
@@ -55,8 +56,8 @@ class Budget(Section):
     epochs: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Sets training.epochs of every trial; null keeps the base's."
     )
-    trials: Annotated[int, Field(ge=1)] = Field(
-        ..., description="Configurations, the baseline among them; each runs once per seed."
+    trials: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Configurations of a search, the baseline among them; each runs once per seed."
     )
     hours: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Stop after this many hours; running the study again goes on."
@@ -119,7 +120,9 @@ def searchable() -> list[str]:
 
 
 class StudySpec(Section):
-    """A study file: a search over a space of configurations around one experiment."""
+    """A study file: a search over a space of configurations around one experiment, or an ablation of factors."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["space"]}, {"required": ["ablation"]}]})
 
     study: Annotated[str, AfterValidator(_name)] = Field(..., description="Its name; also of its MLflow experiment.")
     base: str | dict[str, Any] | None = Field(
@@ -130,15 +133,17 @@ class StudySpec(Section):
         None, description="Settings of every trial, over the base experiment's; --set goes over both."
     )
     objective: Objective = Objective()
-    budget: Budget
+    budget: Budget = Budget()
     sampler: SamplerSpec = SamplerSpec()
     scheduler: SchedulerSpec = SchedulerSpec()
     seeds: Annotated[tuple[Seed, ...], AfterValidator(_seeds)] = Field(
         (0,), description="Each configuration runs on all."
     )
-    space: dict[str, Any] = Field(
-        ..., description="Dotted configuration path: {choice: [...]} or a range.", json_schema_extra=_space_schema
+    space: dict[str, Any] | None = Field(
+        None, description="Dotted configuration path: {choice: [...]} or a range.", json_schema_extra=_space_schema
     )
+    ablation: AblationSpec | None = Field(None, description="In place of a space: factors and a design over them.")
+    claims: tuple[ClaimSpec, ...] = Field((), description="Effects that an ablation is expected to show.")
     resources: Resources = Resources()
     max_concurrent: Annotated[int, Field(ge=1)] | None = Field(
         None, description="At most so many trials at once; null: as many as the cluster holds."
@@ -150,11 +155,35 @@ def parse_spec(tree: Any, source: str) -> StudySpec:
     if not isinstance(tree, Mapping):
         raise ConfigError([f"{source}: allowed a mapping of study keys; got {shown(tree)}"])
     try:
-        return StudySpec.model_validate_json(json.dumps(tree), strict=True)
+        return _one_kind(StudySpec.model_validate_json(json.dumps(tree), strict=True), source)
     except TypeError as error:
         raise ConfigError([f"a value is not plain YAML data: {error} ({source})"]) from error
     except ValidationError as error:
         raise ConfigError(_problems([dict(entry) for entry in error.errors()], tree, source)) from None
+
+
+def _one_kind(spec: StudySpec, source: str) -> StudySpec:
+    """A spec that is either a search or an ablation, which stops no trial early unless it is asked to."""
+    given = spec.model_fields_set
+    problems = []
+    if (spec.space is None) == (spec.ablation is None):
+        what = "missing" if spec.space is None else "got both"
+        problems.append(f"space: {what}; every study needs either a space or an ablation")
+    elif spec.space is not None:
+        if spec.budget.trials is None:
+            problems.append("budget.trials: missing; every search needs it")
+        if spec.claims:
+            problems.append("claims: allowed only with an ablation")
+    else:
+        if spec.budget.trials is not None:
+            problems.append(f"budget.trials: got {spec.budget.trials}; allowed only with a space: an ablation runs all")
+        if "sampler" in given:
+            problems.append("sampler: allowed only with a space: the design says what an ablation runs")
+        if "scheduler" not in given:
+            spec = spec.model_copy(update={"scheduler": SchedulerSpec(type="none")})
+    if problems:
+        raise ConfigError([f"{line} ({source})" for line in problems])
+    return spec
 
 
 def _problems(entries: list[dict[str, Any]], tree: Mapping[str, Any], source: str) -> list[str]:
@@ -183,7 +212,10 @@ def _problems(entries: list[dict[str, Any]], tree: Mapping[str, Any], source: st
 def _wrong(path: str, allowed: list[str], tree: Mapping[str, Any], source: str) -> str:
     got: Any = tree
     for name in path.split("."):
-        got = got.get(name) if isinstance(got, Mapping) else None
+        if isinstance(got, list) and name.isdigit():
+            got = got[int(name)]
+        else:
+            got = got.get(name) if isinstance(got, Mapping) else None
     words = re.findall(r"'([^']*)'", " ".join(allowed))
     hint = nearest(got, words) if isinstance(got, str) and not any("did you mean" in text for text in allowed) else ""
     return problem(path, got, " or ".join(dict.fromkeys(allowed)).replace("'", ""), hint=hint, source=source)
@@ -202,9 +234,11 @@ def _place(loc: tuple[Any, ...]) -> tuple[str, type[BaseModel]]:
     names: list[str] = []
     for part in loc:
         names.append(str(part))
+        if isinstance(part, int):  # an item of a list: its keys are those of the list's section
+            continue
         info = model.model_fields.get(str(part))
-        inside = info.annotation if info is not None else None
-        if not (isinstance(inside, type) and issubclass(inside, BaseModel)):
+        inside = _section(info.annotation) if info is not None else None
+        if inside is None:
             break
         if len(names) < len(loc):
             model = inside
@@ -213,11 +247,13 @@ def _place(loc: tuple[Any, ...]) -> tuple[str, type[BaseModel]]:
 
 def _is_field(path: str) -> bool:
     """Whether a path names a value rather than a section of the study file."""
-    sections = [name for name, info in StudySpec.model_fields.items() if isinstance(info.annotation, type)]
-    return path not in [name for name in sections if issubclass(_type(name), BaseModel)]
+    sections = [name for name, info in StudySpec.model_fields.items() if _section(info.annotation) is not None]
+    return path not in sections
 
 
-def _type(name: str) -> type[Any]:
-    annotation = StudySpec.model_fields[name].annotation
-    assert isinstance(annotation, type)
-    return annotation
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """The section that an annotation names: itself, that or null, or a list of it."""
+    for inside in (annotation, *get_args(annotation)):
+        if isinstance(inside, type) and issubclass(inside, BaseModel):
+            return inside
+    return None

@@ -1,7 +1,8 @@
-"""A study: its keys, the experiment it starts from, and the checked space around it."""
+"""A study: its keys, the experiment it starts from, and the checked space or design around it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from hjepa.overrides import (
     values_of,
     yaml12,
 )
+from hjepa.search.design_checks import check_claims, check_design
+from hjepa.search.designs import Design, make_design
+from hjepa.search.factors import parse_factors
 from hjepa.search.schema import RESERVED, StudySpec, parse_spec
 from hjepa.search.space import Space
 from hjepa.search.space_file import parse_space
@@ -28,27 +32,39 @@ from hjepa.search.space_file import parse_space
 
 @dataclass(frozen=True)
 class Study:
-    """A checked study. `base` is the baseline's Config (its seed is not used: `spec.seeds` are)."""
+    """A checked study. `base` is the baseline's Config (its seed is not used: `spec.seeds` are).
+
+    `design` is an ablation's, whose `space` has no dimension; None in a search.
+    """
 
     spec: StudySpec
     base: Config
     space: Space
     layers: tuple[Layer, ...]
     source: str
+    design: Design | None = None
 
     @classmethod
     def load(
-        cls, path: Path | str, *, sets: Sequence[str] = (), trials: int | None = None, epochs: int | None = None
+        cls,
+        path: Path | str,
+        *,
+        sets: Sequence[str] = (),
+        trials: int | None = None,
+        epochs: int | None = None,
+        seeds: int | None = None,
     ) -> "Study":
         """A study file, with `path=value` settings of its base experiment and a budget from the command line.
 
-        A study's own `study.yaml` is a study file too. Every choice and bound of the space is checked
-        against the configuration's schema. Raises ConfigError with one line for each problem.
+        `seeds` is how many seeds each configuration runs on: the file's first, and where they do not
+        suffice the smallest that are not among them. A study's own `study.yaml` is a study file too. Every
+        cell, choice and bound is checked against the configuration's schema. Raises ConfigError with one
+        line for each problem.
         """
         path = Path(path)
         spec = parse_spec(yaml12.read(path), str(path))
-        if trials is not None or epochs is not None:
-            spec = _with_budget(spec, trials, epochs, str(path))
+        spec = _with_budget(spec, trials, epochs, str(path))
+        spec = _with_seeds(spec, seeds)
         own = Layer(f"settings of {path}", flatten(spec.settings or {}, str(path)))
         layers = (*_base_layers(spec, path), own, _set_layer(sets))
         if spec.budget.epochs is not None:
@@ -60,7 +76,12 @@ class Study:
         def config_of(assigned: Mapping[str, Any]) -> Config:
             return resolve([*layers, Layer(str(path), assigned)])
 
-        space = parse_space(spec.space, config_of, base, str(path))
+        if spec.ablation is not None:
+            design = make_design(spec.ablation, parse_factors(spec.ablation.factors, str(path)), str(path))
+            check_design(design, config_of, str(path))
+            check_claims(spec, design, str(path))
+            return cls(spec, base, Space((), values_of(base)), layers, str(path), design)
+        space = parse_space(spec.space or {}, config_of, base, str(path))
         _check_sampler(spec, space, str(path))
         return cls(spec, base, space, layers, str(path))
 
@@ -76,20 +97,32 @@ class Study:
 
     @property
     def configurations(self) -> int:
-        """Configurations to run, the baseline among them: `budget.trials`, but no more than the space holds."""
-        size = self.space.size()
-        return self.spec.budget.trials if size is None else min(self.spec.budget.trials, size)
+        """Configurations to run, the baseline among them: a design's cells, else `budget.trials`, but no more
+        than the space holds.
+        """
+        if self.design is not None:
+            return self.design.size
+        asked, size = self.spec.budget.trials, self.space.size()
+        assert asked is not None
+        return asked if size is None else min(asked, size)
+
+    def seeds(self, index: int) -> tuple[int, ...]:
+        """The seeds of one configuration: the study's, in an A/A study each label its own."""
+        shift = self.design.cells[index].shift if self.design is not None and self.design.name == "a_a" else 0
+        return tuple(seed + shift for seed in self.spec.seeds)
 
     def config(self, overrides: Mapping[str, Any], seed: int) -> Config:
         """The Config of one trial. Raises ConfigError for an impossible combination."""
         return resolve([*self.layers, Layer("trial", {**overrides, "seed": seed})])
 
     def check(self, check: Callable[[Config], None]) -> None:
-        """Pass the baseline, and one Config for every choice and bound of the space, through a deeper check.
+        """Pass the baseline, and one Config for every cell, or choice and bound of the space, through a deeper check.
 
         Raises ConfigError for what the check refuses, naming the choice that the base itself does not have.
         """
         check(self.base)
+        if self.design is not None:
+            self._check_cells(self.design, check)
         for dimension in self.space.dimensions:
             given = self.space.example(dimension) or {}
             for value in dimension.samples():
@@ -98,6 +131,14 @@ class Study:
                 except ConfigError as error:
                     where = f"space.{dimension.path}: {shown(value)} cannot be"
                     raise ConfigError([f"{where}: {line} ({self.source})" for line in error.problems]) from None
+
+    def _check_cells(self, design: Design, check: Callable[[Config], None]) -> None:
+        for cell in design.samples:
+            try:
+                check(self.config(design.overrides(cell), self.spec.seeds[0]))
+            except ConfigError as error:
+                where = f"ablation: the cell {cell.name} cannot be"
+                raise ConfigError([f"{where}: {line} ({self.source})" for line in error.problems]) from None
 
     def resolved(self) -> dict[str, Any]:
         """The content of study.yaml: every key written out, the base as {dotted path: value} of its live fields."""
@@ -109,10 +150,10 @@ class Study:
             "base": {p: v for p, v in values.items() if p not in RESERVED_BASE and live(knobs()[p], values) is None},
             "objective": tree["objective"],
             "budget": {**self.spec.budget.model_dump(mode="json"), "epochs": self.epochs},
-            "sampler": tree["sampler"],
             "scheduler": scheduler if self.spec.scheduler.type == "asha" else {"type": "none"},
         }
-        return written | {key: tree[key] for key in ("seeds", "space", "resources", "max_concurrent")}
+        keys = ("sampler", "space") if self.design is None else ("ablation", "claims")
+        return written | {key: tree[key] for key in (*keys, "seeds", "resources", "max_concurrent")}
 
 
 #: Base settings that the study itself decides for each trial.
@@ -135,6 +176,8 @@ def cell_name(index: int) -> str:
 
 
 def _with_budget(spec: StudySpec, trials: int | None, epochs: int | None, source: str) -> StudySpec:
+    if trials is not None and spec.ablation is not None:
+        raise ConfigError([problem("--trials", trials, "only with a space; an ablation has --seeds", source=source)])
     given = {"trials": trials, "epochs": epochs}
     wrong = [
         problem(f"--{name}", value, "at least 1") for name, value in given.items() if value is not None and value < 1
@@ -143,6 +186,15 @@ def _with_budget(spec: StudySpec, trials: int | None, epochs: int | None, source
         raise ConfigError(wrong)
     budget = spec.budget.model_copy(update={name: value for name, value in given.items() if value is not None})
     return spec.model_copy(update={"budget": budget})
+
+
+def _with_seeds(spec: StudySpec, seeds: int | None) -> StudySpec:
+    if seeds is None:
+        return spec
+    if seeds < 1:
+        raise ConfigError([problem("--seeds", seeds, "at least 1")])
+    more = (seed for seed in count() if seed not in spec.seeds)
+    return spec.model_copy(update={"seeds": (*spec.seeds, *islice(more, max(0, seeds - len(spec.seeds))))[:seeds]})
 
 
 def _base_layers(spec: StudySpec, path: Path) -> tuple[Layer, ...]:

@@ -45,6 +45,6 @@ def run_order(packed: dict[str, Any]) -> None:
 
 def _run_here(order: Order) -> None:
     def loop() -> None:
-        train(order.parsed(), Path(order.directory), reporter=TuneReporter(), resume=True)
+        train(order.parsed(), Path(order.directory), reporter=TuneReporter(), resume=True, test=order.test)
 
     TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=0)).fit()
