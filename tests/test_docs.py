@@ -11,6 +11,8 @@ from hjepa.cli.errors import run_app
 from hjepa.cli.search import app as search
 from hjepa.cli.train import app as train
 from hjepa.overrides import knobs, override_layer, yaml12
+from hjepa.search.ablation_schema import DESIGNS
+from hjepa.search.schema import parse_spec
 from hjepa.search.space import KINDS
 
 ROOT = Path(__file__).parents[1]
@@ -65,8 +67,11 @@ def test_every_subcommand_named_in_the_text_exists() -> None:
 
 
 def test_the_study_shown_is_the_file() -> None:
-    (shown,) = re.findall(r"```yaml\n(.*?)```", PAGES["README.md"], flags=re.DOTALL)
+    shown, ablation = re.findall(r"```yaml\n(.*?)```", PAGES["README.md"], flags=re.DOTALL)
     assert yaml12.parse(shown) == yaml12.read(ROOT / "search_spaces" / "quickstart.yaml")
+    spec = parse_spec({"study": "shown", **yaml12.parse(ablation)}, "README.md").ablation
+    assert spec is not None
+    assert set(re.findall(r"\w+", ablation.splitlines()[1])) == {"design", *DESIGNS}
 
 
 def test_kinds_of_dimension_and_samplers_are_those_named() -> None:

@@ -1,6 +1,6 @@
 """Studies over the configuration: what to run, what came of it, what it means.
 
-The modules `schema`, `study`, `space`, `space_file`, `plan`, `records`, `files`, `analysis`, `report` and
-`export` are pure: they import neither torch nor Ray, Optuna or MLflow. `sampler`, `runner` and
-`tracking` are the fences around those; nothing is imported from here, so that a pure module stays cheap.
+All but the engines is pure: it imports neither torch nor Ray, Optuna or MLflow (`tests/test_layers.py` lists
+both). `sampler`, `runner` and `tracking` are the fences around those; nothing is imported from here, so that a
+pure module stays cheap.
 """
