@@ -19,8 +19,7 @@ from hjepa.overrides import ConfigError, Knob, Layer, knobs, resolve
 from hjepa.overrides import fields as fields_module
 from hjepa.training import check
 from tests import effect_gate as gate
-from tests.data.archives import make_cifar10, make_cifar100, make_stl10
-from tests.data.shapes_folder import make_shapes
+from tests import small_data
 
 Check = Callable[[Knob, Mapping[str, Any]], str | None]
 
@@ -32,35 +31,24 @@ def check_field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Check]:
     known: dict[str, gate.Trace] = {}
     numbers = itertools.count()
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("data", "elsewhere"):
-            make_shapes(folder / name)
-            (folder / name / "classes.txt").write_text("square\ntriangle\n")
-            (folder / name / "two_classes.txt").write_text("circle\nsquare\n")
-        make_cifar10(folder / "data", per_batch=40)
-        make_cifar100(folder / "data", count=1500)
-        make_stl10(folder / "data", labelled=150)
-        for module in (datasets.cifar, datasets.stl10):  # small files for the published ones
-            patch.setattr(module, "check_integrity", lambda path, _md5=None: Path(path).exists())
-        for name in ("cifar-10-batches-py", "cifar-100-python", "stl10_binary"):
-            (folder / "elsewhere" / name).symlink_to(folder / "data" / name)
-        patch.chdir(folder)
-        patch.setenv("HJEPA_CACHE", str(folder / "cache"))
+        small_data.lay_out(folder)
+        small_data.use(folder, patch)
 
-        def trace(base: Mapping[str, Any], flip: Mapping[str, Any], profiled: bool) -> gate.Trace:
-            key = repr((sorted(base.items()), sorted(flip.items()), profiled))
+        def trace(base: Mapping[str, Any], flip: Mapping[str, Any], profiled: bool, scored: bool) -> gate.Trace:
+            key = repr((sorted(base.items()), sorted(flip.items()), profiled, scored))
             if key not in known:
-                known[key] = _run(base, flip, folder / f"run{next(numbers)}", profiled)
+                known[key] = _run(base, flip, folder / f"run{next(numbers)}", profiled=profiled, scored=scored)
             return known[key]
 
         def checked(field: Knob, scene: Mapping[str, Any]) -> str | None:
             base, flip = gate.pair(field, scene)
-            profiled = field.path in gate.PROFILED
-            return gate.fault(field, trace(base, {}, profiled), trace(base, flip, profiled))
+            how = (field.path in gate.PROFILED, field.effect != "training")
+            return gate.fault(field, trace(base, {}, *how), trace(base, flip, *how))
 
         yield checked
 
 
-def _run(base: Mapping[str, Any], flip: Mapping[str, Any], folder: Path, profiled: bool) -> gate.Trace:
+def _run(base: Mapping[str, Any], flip: Mapping[str, Any], folder: Path, **how: bool) -> gate.Trace:
     """One watched run; the data lies under HJEPA_DATA unless the flip names, or fetches, it elsewhere."""
     data = folder.parent / "data"
     downloads: list[str] = []
@@ -77,7 +65,7 @@ def _run(base: Mapping[str, Any], flip: Mapping[str, Any], folder: Path, profile
             patch.delenv("HJEPA_DATA")
         for kind in (datasets.CIFAR10, datasets.STL10):  # CIFAR100 inherits
             patch.setattr(kind, "download", download)
-        trace = gate.run(base, flip, folder, profiled=profiled)
+        trace = gate.run(base, flip, folder, **how)
     trace.seen["downloads"] = downloads
     return trace
 
