@@ -15,9 +15,11 @@ import torch
 from torchvision import datasets
 
 from hjepa.config import POSITIVE, Config, OptimConfig, knob
+from hjepa.data import Dataset
 from hjepa.overrides import ConfigError, Knob, Layer, knobs, resolve
 from hjepa.overrides import fields as fields_module
 from hjepa.training import check
+from hjepa.training.loop import Loop
 from tests import effect_gate as gate
 from tests import small_data
 
@@ -156,13 +158,28 @@ def test_a_planted_dead_field_is_found(check_field: Check, planted_dead_field: K
     assert check_field(planted_dead_field, scene) == "optim.nesterov: a training field that does not move the training"
 
 
-@pytest.mark.parametrize("effect", ["evaluation", "runtime_exact", "runtime_numeric"])
+@pytest.mark.parametrize("effect", ["runtime_exact", "runtime_numeric"])
 def test_a_planted_leak_is_found(check_field: Check, monkeypatch: pytest.MonkeyPatch, effect: Any) -> None:
-    """A field that moves the training under another name."""
-    monkeypatch.setitem(gate.OBSERVED, "optim.lr", "step lines")
-    leaking = replace(knobs()["optim.lr"], effect=effect)
+    """A runtime field that does what it says, and shifts the stream of images besides."""
+    batches, order = Loop._batches, Dataset.order
+
+    def leaking(self: Loop, epoch: int) -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            if self.run.config.runtime.log_interval == 1:
+                patch.setattr(Dataset, "order", lambda dataset, seed, epoch: order(dataset, seed + 1, epoch))
+            yield from batches(self, epoch)
+
+    monkeypatch.setattr(Loop, "_batches", leaking)
+    field = replace(knobs()["runtime.log_interval"], effect=effect)
+    (scene,) = gate.scenes(field)
+    found = check_field(field, scene | {"seed": 7})  # a run that no other test shares
+    assert found is not None and "runtime field that moves" in found and "images" in found
+
+
+def test_an_evaluation_field_that_moves_the_training_is_found(check_field: Check) -> None:
+    leaking = replace(knobs()["optim.lr"], effect="evaluation")
     (scene,) = gate.scenes(leaking)
-    assert check_field(leaking, scene) is not None
+    assert "an evaluation field that moves" in (check_field(leaking, scene) or "")
 
 
 def test_a_planted_wrong_condition_is_found(check_field: Check, monkeypatch: pytest.MonkeyPatch) -> None:
