@@ -21,6 +21,7 @@ class DataConfig(Section):
         effect="training",
         flip="imagefolder",
         together={"data.folder": "shapes", "data.image_size": 16},
+        title="data set",
     )
     folder: str | None = knob(
         None,
@@ -40,6 +41,7 @@ class DataConfig(Section):
         together={"data.folder": "shapes", "data.image_size": 16},
         source="Contrastive Multiview Coding (arXiv 1906.05849) for the list",
         proof="tests/data/test_listing.py::test_a_million_names_are_cut_down_within_a_second",
+        title="ImageNet-100: class subset",
     )
     mixture: MixtureConfig = MixtureConfig()
     epoch_images: Annotated[int, Field(ge=2)] | None = knob(
@@ -71,6 +73,7 @@ class DataConfig(Section):
         "The data sets of a mixture share one.",
         effect="training",
         flip=12,
+        title="common size of stored images",
     )
     train_size: Annotated[int, Field(ge=1)] | None = knob(
         None,
@@ -184,6 +187,7 @@ class ViewsConfig(Section):
         effect="training",
         flip="simple",
         source="I-JEPA (arXiv 2301.08243); DeiT III (arXiv 2204.07118) for Simple Random Crop",
+        title="crop",
     )
     crop_scale: tuple[Fraction, Fraction] = knob(
         (0.3, 1.0),
@@ -201,7 +205,12 @@ class ViewsConfig(Section):
     )
     flip: Fraction = knob(0.5, "Probability of a horizontal flip.", effect="training", flip=0.0)
     globals: Annotated[int, Field(ge=1, le=2)] = knob(
-        1, "Global views of each image, drawn independently.", effect="training", flip=2, source="SimCLR (2002.05709)"
+        1,
+        "Global views of each image, drawn independently.",
+        effect="training",
+        flip=2,
+        source="SimCLR (2002.05709)",
+        title="global views",
     )
     locals: Annotated[int, Field(ge=0, le=8)] = knob(
         0,
@@ -209,6 +218,7 @@ class ViewsConfig(Section):
         effect="training",
         flip=2,
         source="SwAV (arXiv 2006.09882); DINO (arXiv 2104.14294)",
+        title="multi-crop: small crops",
     )
     local_mode: Literal["context", "embedding"] = knob(
         "context",
@@ -218,6 +228,7 @@ class ViewsConfig(Section):
         flip="embedding",
         when={"views.locals": POSITIVE},
         together={"views.globals": 2, "objective.invariance.weight": 1.0},
+        title="multi-crop: invariance or local context",
     )
     local_size: Annotated[int, Field(ge=4, le=512)] = knob(
         16,
@@ -241,6 +252,7 @@ class ViewsConfig(Section):
         effect="training",
         flip="three_augment",
         source="DeiT III (arXiv 2204.07118), section 3.2; RandAugment (arXiv 1909.13719)",
+        title="augmentation: 3-Augment, RandAugment",
     )
     color_jitter: Annotated[float, Field(ge=0.0, lt=1.0)] = knob(
         0.3,
@@ -275,6 +287,7 @@ class ViewsConfig(Section):
         when=PREDICTS,
         source="Random Erasing (arXiv 1708.04896), on the context alone",
         proof="tests/data/test_corruption.py::test_erasing_greys_one_box_in_its_share_of_the_images",
+        title="random erasing of the context",
     )
     noise: Annotated[float, Field(ge=0.0, le=10.0)] = knob(
         0.0,
@@ -284,6 +297,7 @@ class ViewsConfig(Section):
         when=PREDICTS,
         source="denoising autoencoders (Vincent et al. 2008), on the context alone",
         proof="tests/data/test_corruption.py::test_noise_is_standard_normal_and_independent",
+        title="photometric noise on the context",
     )
     mixup: Annotated[float, Field(ge=0.0, le=10.0)] = knob(
         0.0,
@@ -293,6 +307,7 @@ class ViewsConfig(Section):
         when={"objective.supervised.weight": POSITIVE},
         source="mixup (arXiv 1710.09412)",
         proof="tests/training/test_mixing_in_runs.py::test_the_loss_is_that_of_the_mixed_batch[mixup]",
+        title="Mixup",
     )
     cutmix: Annotated[float, Field(ge=0.0, le=10.0)] = knob(
         0.0,
@@ -303,6 +318,7 @@ class ViewsConfig(Section):
         when={"objective.supervised.weight": POSITIVE},
         source="CutMix (arXiv 1905.04899)",
         proof="tests/training/test_mixing_in_runs.py::test_the_loss_is_that_of_the_mixed_batch[cutmix]",
+        title="CutMix",
     )
 
     @property

@@ -31,6 +31,7 @@ class HierarchyConfig(Section):
         together={"views.size": 36},
         source="torch's adaptive_avg_pool2d and avg_pool2d",
         proof="tests/models/test_level_targets.py::test_a_cell_is_the_mean_of_its_window[14-2-floor]",
+        title="level targets: adaptive or floor pooling",
     )
     source: Literal["pool", "depth", "both"] = knob(
         "pool",
@@ -41,6 +42,7 @@ class HierarchyConfig(Section):
         when={**HIERARCHICAL, "target.features": ["encoder"]},
         source="depths as V-JEPA 2.1 supervises them; which level takes which is this project's own",
         proof="tests/models/test_hierarchy.py::test_source_depth_takes_the_target_encoders_blocks",
+        title="level targets: pooling, depths or both",
     )
     predictor: Literal["per_level", "shared", "pooled"] = knob(
         "per_level",
@@ -50,6 +52,7 @@ class HierarchyConfig(Section):
         flip="shared",
         when=HIERARCHICAL,
         proof="tests/models/test_hierarchy.py::test_pooled_predictions_are_means_of_level_0[8-adaptive]",
+        title="predictor of the levels",
     )
     child_rule: Literal["any", "majority", "all"] = knob(
         "majority",
@@ -76,6 +79,7 @@ class HierarchyConfig(Section):
         when=CONTEXTUAL,
         source="this project's own (no published recipe)",
         proof="tests/models/test_cross_level.py::test_a_level_sees_the_levels_its_direction_names[top_down-links0]",
+        title="cross-level attention",
     )
     cross_heads: Annotated[int, Field(ge=1)] | None = knob(
         None,
@@ -94,6 +98,7 @@ class HierarchyConfig(Section):
         when=CONTEXTUAL,
         source="FPN (arXiv 1612.03144), with partial convolutions (arXiv 1804.07723)",
         proof="tests/models/test_hierarchy.py::test_what_connects_levels_starts_as_absent_and_then_acts_on_each[fields0]",
+        title="feature pyramid (FPN)",
     )
     slots: Annotated[int, Field(ge=2, le=32)] | None = knob(
         None,
@@ -103,6 +108,7 @@ class HierarchyConfig(Section):
         when={"target.features": ["encoder"]},
         source="Slot Attention (arXiv 2006.15055); as a level of a JEPA this project's own",
         proof="tests/models/test_hierarchy.py::test_slots_are_one_more_level[3]",
+        title="slot attention as top level",
     )
 
     @property

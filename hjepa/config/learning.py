@@ -37,6 +37,7 @@ class EvaluationConfig(Section):
         source="RoPE-ViT (arXiv 2403.13298), which compares positions by it",
         proof="tests/training/test_patch_sizes.py::"
         "test_evaluation_at_another_resolution_moves_the_evaluation_alone[model.positions=learned]",
+        title="evaluation at another resolution",
     )
     soup: Literal["none", "uniform", "greedy"] = knob(
         "none",
@@ -46,6 +47,7 @@ class EvaluationConfig(Section):
         flip="uniform",
         source="Izmailov et al. 2018 (arXiv 1803.05407); Wortsman et al. 2022 (arXiv 2203.05482)",
         proof="tests/training/test_soup.py::test_the_saved_encoder_is_the_mean_of_the_last_epochs",
+        title="averaged weights and greedy soups",
     )
     average_last: Annotated[int, Field(ge=2)] = knob(
         5,
@@ -84,7 +86,13 @@ class RuntimeConfig(Section):
         "auto", "auto takes cuda, then mps, then cpu.", effect="runtime_numeric", flip="cpu"
     )
     precision: Literal["bf16", "fp32"] = knob(
-        "bf16", "bf16 autocast with fp32 weights and statistics, or fp32.", effect="runtime_numeric", flip="fp32"
+        "bf16",
+        "bf16 autocast with fp32 weights and statistics, or fp32.",
+        effect="runtime_numeric",
+        flip="fp32",
+        source="torch.autocast; I-JEPA B.7 trains in bf16",
+        proof="tests/training/test_step.py::test_bf16_is_near_fp32_and_keeps_fp32_state",
+        title="mixed precision",
     )
     attention: Literal["auto", "eager", "math", "flash", "efficient", "cudnn"] = knob(
         "auto",
@@ -93,6 +101,7 @@ class RuntimeConfig(Section):
         flip="math",
         source="torch.nn.attention.sdpa_kernel",
         proof="tests/models/test_kernels.py::test_encoder_and_predictor_run_the_kernel[math]",
+        title="attention kernel",
     )
     checkpointing: Literal["none", "encoder", "all"] = knob(
         "none",
@@ -102,6 +111,7 @@ class RuntimeConfig(Section):
         flip="all",
         source="Chen et al. 2016 (arXiv 1604.06174); torch.utils.checkpoint",
         proof="tests/models/test_checkpointing.py::test_gradients_are_bit_equal_and_fewer_bytes_are_kept[all]",
+        title="gradient checkpointing",
     )
     compile: bool = knob(
         False,
@@ -110,6 +120,7 @@ class RuntimeConfig(Section):
         flip=True,
         source="torch.compile",
         proof="tests/models/test_compile.py::test_a_run_with_compiled_blocks_is_as_without",
+        title="torch.compile",
     )
     threads: Annotated[int, Field(ge=1)] | None = knob(
         None, "CPU threads; null takes the cores this process may use.", effect="runtime_numeric", flip=1
@@ -119,6 +130,8 @@ class RuntimeConfig(Section):
         "Images per forward pass on each worker; gradients accumulate to the batch size. null: all at once.",
         effect="runtime_numeric",
         flip=16,
+        proof="tests/training/test_step.py::test_accumulation_equals_the_large_batch[extra0]",
+        title="gradient accumulation",
     )
     log_interval: Annotated[int, Field(ge=1)] = knob(
         50, "Optimiser steps between lines of metrics.jsonl.", effect="runtime_exact", flip=1
@@ -130,6 +143,7 @@ class RuntimeConfig(Section):
         effect="runtime_exact",
         flip=1,
         proof="tests/training/test_terms_in_step.py::test_measuring_changes_nothing_and_one_term_is_the_whole_gradient",
+        title="gradient norms of the terms",
     )
     checkpoint_interval: Annotated[int, Field(ge=1)] = knob(
         1, "Epochs between checkpoints.", effect="runtime_exact", flip=2

@@ -22,6 +22,7 @@ class MixtureConfig(Section):
         together={"data.image_size": 16, "data.mixture.cifar10": 1.0, "data.mixture.cifar100": 1.0},
         source="this project's own: quotas by largest remainders",
         proof="tests/data/test_mixture.py::test_folders_and_downloads_are_those_of_the_parts",
+        title="weighted mixture: digits",
     )
     cifar10: Weight = knob(
         0.0,
@@ -31,6 +32,7 @@ class MixtureConfig(Section):
         together={"data.image_size": 16, "data.mixture.digits": 1.0, "data.mixture.cifar100": 1.0},
         source="this project's own: quotas by largest remainders",
         proof="tests/data/test_mixture.py::test_the_roadmap_s_epoch_is_exact",
+        title="weighted mixture: CIFAR-10",
     )
     cifar100: Weight = knob(
         0.0,
@@ -40,6 +42,7 @@ class MixtureConfig(Section):
         together={"data.image_size": 16, "data.mixture.digits": 1.0, "data.mixture.cifar10": 1.0},
         source="this project's own: quotas by largest remainders",
         proof="tests/data/test_mixture.py::test_the_roadmap_s_epoch_is_exact",
+        title="weighted mixture: CIFAR-100",
     )
     stl10: Weight = knob(
         0.0,
@@ -49,6 +52,7 @@ class MixtureConfig(Section):
         together={"data.image_size": 16, "data.mixture.digits": 1.0, "data.mixture.cifar10": 1.0},
         source="this project's own: quotas by largest remainders",
         proof="tests/data/test_mixture.py::test_the_roadmap_s_epoch_is_exact",
+        title="weighted mixture: STL-10",
     )
     imagefolder: Weight = knob(
         0.0,
@@ -63,6 +67,7 @@ class MixtureConfig(Section):
         },
         source="this project's own: quotas by largest remainders",
         proof="tests/data/test_mixture.py::test_folders_and_downloads_are_those_of_the_parts",
+        title="weighted mixture: image folder",
     )
     imagenet100: Weight = knob(
         0.0,
@@ -78,6 +83,7 @@ class MixtureConfig(Section):
         },
         source="this project's own: quotas by largest remainders",
         proof="tests/data/test_mixture.py::test_every_epoch_and_every_stretch_of_it_has_the_proportions[0]",
+        title="weighted mixture: ImageNet-100",
     )
 
     def weights(self) -> dict[str, float]:

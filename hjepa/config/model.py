@@ -32,6 +32,7 @@ class MasksConfig(Section):
         effect="training",
         flip="random",
         source="I-JEPA (arXiv 2301.08243), section 3 and Table 6",
+        title="masking strategy",
     )
     num_targets: Annotated[int, Field(ge=1, le=16)] = knob(
         4, "Target blocks per image.", effect="training", flip=2, when={"masks.strategy": ["multiblock"]}
@@ -126,6 +127,7 @@ class ModelConfig(Section):
         flip=[4, 8],
         source="FlexiViT (arXiv 2212.08013)",
         proof="tests/training/test_patch_sizes.py::test_everything_of_a_step_follows_its_grid[8]",
+        title="FlexiViT: patch size per step",
     )
     positions: Literal["sincos", "learned", "none"] = knob(
         "sincos",
@@ -134,6 +136,7 @@ class ModelConfig(Section):
         flip="learned",
         source="I-JEPA code, `get_2d_sincos_pos_embed`",
         proof="tests/models/test_rope.py::test_without_any_position_the_order_of_patches_is_lost",
+        title="absolute positions",
     )
     rope: Literal["none", "axial", "mixed", "dinov3"] = knob(
         "none",
@@ -142,6 +145,7 @@ class ModelConfig(Section):
         flip="axial",
         source="RoPE-ViT (arXiv 2403.13298) for axial and mixed; DINOv3 (arXiv 2508.10104)",
         proof="tests/models/test_rope.py::test_axial_is_rope_vit",
+        title="rotary positions (RoPE)",
     )
     rope_theta: Annotated[float, Field(gt=1.0)] | None = knob(
         None,
@@ -151,6 +155,7 @@ class ModelConfig(Section):
         when={"model.rope": list(ROPE_THETA)},
         source="RoPE-ViT code (100; 10 for mixed); DINOv3 code (100)",
         proof="tests/models/test_rope.py::test_mixed_angles_are_the_sum_over_both_axes_and_heads_differ",
+        title="RoPE: base",
     )
     init: Literal["xavier", "trunc_normal"] = knob(
         "xavier",
@@ -166,6 +171,7 @@ class ModelConfig(Section):
         flip=True,
         source="BEiT and I-JEPA code, `fix_init_weight` (which I-JEPA's own training draws anew)",
         proof="tests/models/test_depth_rescale.py::test_block_l_is_divided_by_the_root_of_2l",
+        title="depth-rescaled initialisation",
     )
     layer_scale: Annotated[float, Field(ge=0.0, le=1.0)] | None = knob(
         None,
@@ -173,6 +179,7 @@ class ModelConfig(Section):
         effect="training",
         flip=1e-4,
         source="CaiT (arXiv 2103.17239), equation 6",
+        title="LayerScale",
     )
     drop_path: Annotated[float, Field(ge=0.0, lt=1.0)] = knob(
         0.0,
@@ -180,6 +187,7 @@ class ModelConfig(Section):
         effect="training",
         flip=0.5,
         source="Huang et al. 2016 (arXiv 1603.09382)",
+        title="stochastic depth",
     )
 
     @model_validator(mode="after")

@@ -25,7 +25,9 @@ LEVEL_WEIGHTS = (1.0, 0.7, 0.5, 0.35, 0.25)
 class SupervisedConfig(Section):
     """Cross-entropy of a linear head on the student's pooled tokens: the supervised baseline and fine-tuning."""
 
-    weight: NonNegative = knob(0.0, "Weight of the supervised term.", effect="training", flip=1.0)
+    weight: NonNegative = knob(
+        0.0, "Weight of the supervised term.", effect="training", flip=1.0, title="supervised term"
+    )
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = knob(
         0.0,
         "Share of the label spread over all classes.",
@@ -53,6 +55,7 @@ class ObjectiveConfig(Section):
         flip="mse",
         when=PREDICTS,
         source="I-JEPA code",
+        title="prediction loss",
     )
     beta: Annotated[float, Field(gt=0.0)] = knob(
         1.0,
@@ -85,6 +88,7 @@ class ObjectiveConfig(Section):
         when=LEVELS,
         source="UW-SO (arXiv 2408.07985); Kendall et al. (arXiv 1705.07115)",
         proof="tests/objectives/test_jepa_objective.py::test_each_level_has_its_weight_in_the_report",
+        title="level weighting: fixed, UW-SO, Kendall",
     )
     uwso_temperature: Annotated[float, Field(gt=0.0)] = knob(
         10.0,
@@ -93,6 +97,7 @@ class ObjectiveConfig(Section):
         flip=1.0,
         when={**LEVELS, "objective.weighting": ["uwso"]},
         proof="tests/objectives/test_weighting.py::test_uwso_reference_values",
+        title="UW-SO: temperature",
     )
     kendall_lr: Annotated[float, Field(gt=0.0)] = knob(
         1e-2,
@@ -101,6 +106,7 @@ class ObjectiveConfig(Section):
         flip=0.1,
         when={**LEVELS, "objective.weighting": ["kendall"]},
         proof="tests/training/test_terms_in_step.py::test_log_variances_have_their_own_rate_and_a_floor",
+        title="Kendall weighting: learning rate",
     )
     local_weight: Annotated[float, Field(gt=0.0)] = knob(
         1.0,

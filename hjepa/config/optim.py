@@ -34,6 +34,7 @@ class OptimConfig(Section):
         flip="schedule_free",
         source="AdamW (arXiv 1711.05101); Schedule-Free (arXiv 2405.15682); LARS (arXiv 1708.03888)",
         proof="tests/training/test_optimisers_in_runs.py::test_a_resumed_run_is_the_whole_run",
+        title="optimiser: AdamW, Schedule-Free AdamW, LARS",
     )
     batch_size: Annotated[int, Field(ge=2)] = knob(
         256, "Images per optimiser step, over all workers and micro-batches.", effect="training", flip=32
@@ -48,6 +49,7 @@ class OptimConfig(Section):
         flip="linear",
         source="Goyal et al. 2017 (arXiv 1706.02677) for linear; Krizhevsky 2014 (arXiv 1404.5997) for sqrt",
         proof="tests/optim/test_rates.py::test_the_rate_scales_with_the_batch",
+        title="learning rate by batch size",
     )
     schedule: Literal["cosine", "restarts", "constant", "wsd"] = knob(
         "cosine",
@@ -58,6 +60,7 @@ class OptimConfig(Section):
         when=SCHEDULED,
         source="SGDR (arXiv 1608.03983) for restarts; MiniCPM (arXiv 2404.06395) for warm-up, stable, decay",
         proof="tests/optim/test_rates.py::test_after_the_warm_up",
+        title="learning-rate schedule",
     )
     lr_start: Fraction = knob(0.2, "Rate at the first step, as a share of the peak.", effect="training", flip=0.5)
     lr_end: Fraction = knob(
@@ -131,6 +134,7 @@ class OptimConfig(Section):
         flip="stepped",
         source="Smith et al. 2018 (arXiv 1711.00489)",
         proof="tests/training/test_optimisers_in_runs.py::test_a_grown_batch_is_the_step_of_one_large_batch",
+        title="effective-batch schedule",
     )
     batch_growth: Annotated[int, Field(ge=2)] = knob(
         2,

@@ -22,6 +22,7 @@ class TargetConfig(Section):
         effect="training",
         flip="pixels",
         source="I-JEPA (arXiv 2301.08243), Table 7; MAE (arXiv 2111.06377)",
+        title="target: encoder features or pixels",
     )
     encoder: Literal["ema", "stop_gradient", "none"] = knob(
         "ema",
@@ -31,6 +32,7 @@ class TargetConfig(Section):
         flip="stop_gradient",
         when={"target.features": ["encoder"]},
         source="BYOL (arXiv 2006.07733); SimSiam (arXiv 2011.10566); LeJEPA (arXiv 2511.08544) for none",
+        title="target encoder: EMA, stop-gradient, none",
     )
     layers: Annotated[int, Field(ge=1)] = knob(
         1,
@@ -40,6 +42,7 @@ class TargetConfig(Section):
         when={"target.features": ["encoder"]},
         source="data2vec (arXiv 2202.03555), section 3.3",
         proof="tests/models/test_hierarchy.py::test_layers_average_the_target_encoders_last_blocks",
+        title="layer-averaged target",
     )
 
 

@@ -32,6 +32,7 @@ class VICRegConfig(Section):
         flip=0.1,
         source="VICReg (arXiv 2105.04906), code",
         proof="tests/objectives/test_vicreg.py::test_reference_values",
+        title="VICReg",
     )
     on: Pooled = knob(
         "view",
@@ -92,6 +93,7 @@ class CJEPAConfig(Section):
         flip=1e-3,
         source="C-JEPA (arXiv 2410.19560): 0.001",
         proof="tests/objectives/test_cjepa.py::test_pairs_of_blocks_are_averaged",
+        title="C-JEPA",
     )
     on: Literal["context_mean", "predicted_block_pairs", "two_views"] = knob(
         "context_mean",
@@ -103,6 +105,7 @@ class CJEPAConfig(Section):
         when=CJEPA,
         source="C-JEPA (arXiv 2410.19560), whose readers differ",
         proof="tests/objectives/test_terms.py::test_a_term_sees_what_it_acts_on",
+        title="C-JEPA: where its terms act",
     )
     sim: NonNegative = knob(
         25.0, "Weight inside C-JEPA of the squared difference.", effect="training", flip=5.0, when=CJEPA
@@ -130,6 +133,7 @@ class NTXentConfig(Section):
         together={"views.globals": 2},
         source="SimCLR (arXiv 2002.05709), equation 1",
         proof="tests/objectives/test_ntxent.py::test_reference_values",
+        title="NT-Xent",
     )
     on: Pooled = knob(
         "view",
@@ -159,6 +163,7 @@ class SIGRegConfig(Section):
         flip=0.05,
         source="LeJEPA (arXiv 2511.08544), code",
         proof="tests/objectives/test_sigreg.py::test_reference_values",
+        title="SIGReg (LeJEPA)",
     )
     on: Pooled = knob(
         "view",
@@ -213,6 +218,7 @@ class InvarianceConfig(Section):
         together={"views.globals": 2},
         source="LeJEPA (arXiv 2511.08544), code",
         proof="tests/objectives/test_invariance.py::test_distance_to_the_mean_of_the_global_views",
+        title="invariance of views (LeJEPA)",
     )
     on: Pooled = knob(
         "view",
@@ -235,6 +241,7 @@ class ProjectorConfig(Section):
         together={"objective.sigreg.weight": 0.05},
         source="SimCLR (arXiv 2002.05709), section 4.2; VICReg code: 3",
         proof="tests/models/test_projector.py::test_its_parameters_are_the_maps_and_norms",
+        title="projector",
     )
     hidden: Annotated[int, Field(ge=2)] = knob(
         512, "Width between the maps.", effect="training", flip=64, when={"objective.projector.layers": [2, 3, 4]}
