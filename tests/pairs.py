@@ -116,7 +116,7 @@ def refusal(pair: Group) -> list[str]:
 
 def groups(pairs: Sequence[Group]) -> Iterator[Group]:
     """Groups of at most COMPANY fields that the configuration accepts together, such that each pair is in one."""
-    fields, left = accuracy_fields(), dict.fromkeys(pairs)
+    fields, left, order = accuracy_fields(), dict.fromkeys(pairs), list(knobs())
     while left:
         group: Group = next(iter(left))
         while len(group) < COMPANY:
@@ -126,8 +126,9 @@ def groups(pairs: Sequence[Group]) -> Iterator[Group]:
             if added is None:
                 break
             group = (*group, added)
+        group = tuple(sorted(group, key=order.index))
         for pair in itertools.combinations(group, 2):
-            left.pop(_pair(*pair), None)
+            left.pop(pair, None)
         yield group
 
 
