@@ -19,12 +19,14 @@ from hjepa.overrides import nest, yaml12
 from tests.effect_gate import BASE
 
 Invoke = Callable[..., tuple[int, str, str]]
+#: The gate's run with two steps an epoch, a rung and a checkpoint after each.
+TINY = BASE | {"data.train_size": 100, "evaluation.interval": 1, "runtime.checkpoint_interval": 1}
 
 
 @pytest.fixture
 def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Invoke:
     """`hjepa-train` in a folder that holds tiny.yaml: exit code, stdout, stderr."""
-    (tmp_path / "tiny.yaml").write_text(yaml12.dump(nest(BASE)))
+    (tmp_path / "tiny.yaml").write_text(yaml12.dump(nest(TINY)))
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HJEPA_DATA", raising=False)
 
@@ -148,7 +150,7 @@ def test_help_shows_examples(invoke: Invoke) -> None:
 @pytest.mark.slow
 def test_a_real_interrupt(tmp_path: Path) -> None:
     """SIGINT in the middle of training ends the process within seconds, without a traceback."""
-    (tmp_path / "tiny.yaml").write_text(yaml12.dump(nest(BASE)))
+    (tmp_path / "tiny.yaml").write_text(yaml12.dump(nest(TINY)))
     code = "from hjepa.cli.train import main; main()"
     words = [sys.executable, "-c", code, "tiny.yaml", "training.epochs=100000", "--output", "out"]
     # A background shell starts its children deaf to SIGINT; a person's terminal does not.
