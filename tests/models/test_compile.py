@@ -1,6 +1,7 @@
 """Claims: with `runtime.compile` a whole run (probes, micro-batches, checkpointing) is as without to rounding, its
 blocks are compiled once for all, and its checkpoint is any other's; where nothing can be compiled it is refused."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -26,24 +27,25 @@ def _afresh() -> None:
     counters.clear()
 
 
+#: One level, as each kind of block takes a while to compile.
+SMALL = {path: value for path, value in gate.BASE.items() if path != "hierarchy.child_rule"} | {"hierarchy.levels": 1}
+
+
 @pytest.mark.slow
 def test_a_run_with_compiled_blocks_is_as_without(tmp_path: Path) -> None:
-    field = knobs()["runtime.compile"]
-    (scene,) = gate.scenes(field)
-    base, flip = gate.pair(field, scene)
-    plain, compiled = gate.run(base, {}, tmp_path / "plain"), gate.run(base, flip, tmp_path / "compiled")
+    field, flip = knobs()["runtime.compile"], {"runtime.compile": True}
+    plain, compiled = gate.run(SMALL, {}, tmp_path / "plain"), gate.run(SMALL, flip, tmp_path / "compiled")
     assert gate.fault(field, plain, compiled) is None
     assert plain.parts["weights"].keys() == compiled.parts["weights"].keys()
-    graphs = counters["stats"]["unique_graphs"]
-    blocks = scene["model.depth"] + 3 * scene["predictor.depth"]
-    assert graphs < 2 * blocks, "a graph of its own for each block and size"
+    # Student and target; predictor, and its last block; probes: each once, and some again for any size.
+    assert 4 <= counters["stats"]["unique_graphs"] <= 10
     assert not counters["graph_break"]
 
 
 @pytest.mark.slow
 def test_micro_batches_and_checkpointing_compile_too() -> None:
-    settings = [f"{path}={value}" for path, value in gate.BASE.items() if value is not None]
-    settings += ["model.size=null", "model.positions=none", "model.rope=mixed", "model.drop_path=0.5"]
+    settings = [f"{path}={json.dumps(value)}" for path, value in SMALL.items()]
+    settings += ["model.positions=none", "model.rope=mixed", "model.drop_path=0.5", "predictor.depth=1"]
     settings += ["runtime.micro_batch=16", "runtime.checkpointing=all"]
     runs = [build(load_config(None, [*settings, f"runtime.compile={compile}"])) for compile in ("false", "true")]
     losses = []
