@@ -20,7 +20,6 @@ MAIN = "from hjepa.cli.search import main; main()"
 SMALL = [
     "data.train_size=300",
     "model.width=24",
-    "model.depth=2",
     "predictor.width=24",
     "predictor.depth=1",
     "optim.batch_size=64",
