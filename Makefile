@@ -15,7 +15,7 @@ quickstart: $(VENV)/.installed
 test: check
 
 check: $(VENV)/.installed-dev static
-	$(BIN)/python -m pytest -m "not gpu"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not gpu"
 
 fast: $(VENV)/.installed-dev static
 	$(BIN)/python -m pytest -q -m "not slow and not ray and not gpu and not realdata"

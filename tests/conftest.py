@@ -22,7 +22,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip real-data tests where the data is not."""
+    """One Ray at a time, also where tests run in parallel; real-data tests skip where the data is not."""
+    for item in items:
+        if item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.xdist_group("ray"))
     if os.environ.get("HJEPA_DATA"):
         return
     for item in items:
@@ -43,6 +46,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HJEPA_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("RAY_worker_niceness", "0")  # Ray's 15 starves its workers beside the other tests
         yield
 
 
