@@ -36,6 +36,14 @@ PURE += [
     "statistics",
     "factorial",
     "fidelity",
+    "confirmation",
+    "selection",
+    "snapshot",
+    "durations",
+    "cost_classes",
+    "estimate",
+    "live",
+    "status",
 ]
 #: Light modules below it that it may use.
 FREE = ("hjepa.config", "hjepa.overrides", "hjepa.runtime.environment", "hjepa.runtime.files")

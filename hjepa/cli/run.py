@@ -3,11 +3,14 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hjepa.cli.options import Address, Epochs, Output, Seeds, Sets, StudyFile, Trials
+
+if TYPE_CHECKING:
+    from hjepa.search.plan import Plan
 
 TrackingUri = Annotated[
     str | None,
@@ -27,18 +30,24 @@ def run(
 ) -> None:
     """Run a study: what it asks for minus what its directory holds already."""
     from hjepa.cli.studies import directory_of, load_study, resources_at
-    from hjepa.search.plan import make_plan, render
+    from hjepa.search.plan import make_plan
+
+    study = load_study(file, sets, trials, epochs, seeds)
+    directory = directory_of(study, output)
+    execute(make_plan(study, directory, resources_at(address)), directory, address, tracking_uri)
+
+
+def execute(plan: "Plan", reported: Path, address: str | None, tracking_uri: str | None) -> None:
+    """Run a plan, print the report of the study in `reported`, and exit with a code where not all went well."""
+    from hjepa.search.plan import render
     from hjepa.search.records import StudyRecords
     from hjepa.search.report import report
     from hjepa.search.runner import run_study
 
-    study = load_study(file, sets, trials, epochs, seeds)
-    directory = directory_of(study, output)
-    plan = make_plan(study, directory, resources_at(address))
+    directory = plan.directory
     typer.echo(render(plan), err=True)
     ending = run_study(plan, address=address, tracking_uri=tracking_uri)
-    records = StudyRecords.open(directory)
-    sys.stdout.write(report(records, "table"))
+    sys.stdout.write(report(StudyRecords.open(reported), "table"))
     typer.echo(_place(directory, ending.tracking))
     for line in (ending.exhausted, ending.untracked):
         if line is not None:
@@ -49,7 +58,7 @@ def run(
         typer.echo(f"{ending.stopped}; go on with: {_again()}", err=True)
     if ending.by_signal:
         raise typer.Exit(130)
-    if ending.stopped is None and all(trial.score is None for trial in records.trials()):
+    if ending.stopped is None and all(trial.score is None for trial in StudyRecords.open(directory).trials()):
         typer.echo(f"no trial has a score; the reasons are in the report, the details in {directory}", err=True)
         raise typer.Exit(1)
 

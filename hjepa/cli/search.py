@@ -10,15 +10,16 @@ from typing import Annotated, NoReturn
 import typer
 
 from hjepa.cli import features as feature_table
+from hjepa.cli.confirm import confirm
 from hjepa.cli.errors import run_app
-from hjepa.cli.options import Address, Epochs, Output, Seeds, Sets, StudyDirectory, StudyFile, Trials
+from hjepa.cli.options import StudyDirectory
+from hjepa.cli.plan import plan
 from hjepa.cli.run import run
+from hjepa.cli.status import status
 from hjepa.cli.ui import ui
 from hjepa.config import Config
 from hjepa.overrides import ConfigError, load_config, yaml12
 from hjepa.runtime.files import to_json
-from hjepa.search.export import export as write_export
-from hjepa.search.export import select
 from hjepa.search.records import StudyRecords
 from hjepa.search.schema import StudySpec
 from hjepa.search.study import Study
@@ -96,22 +97,7 @@ def _check(file: Path) -> str:
     return "an experiment"
 
 
-@app.command(epilog="Example: hjepa-search plan search_spaces/phase1.yaml --trials 12 --epochs 6")
-def plan(
-    file: StudyFile,
-    output: Output = None,
-    sets: Sets = None,
-    trials: Trials = None,
-    epochs: Epochs = None,
-    seeds: Seeds = None,
-    address: Address = None,
-) -> None:
-    """Show what a study would run - trials, epochs, rungs, dimensions, resources - and run nothing."""
-    from hjepa.cli.studies import directory_of, load_study, resources_at
-    from hjepa.search.plan import make_plan, render
-
-    study = load_study(file, sets, trials, epochs, seeds)
-    print(render(make_plan(study, directory_of(study, output), resources_at(address))))
+app.command(epilog="Example: hjepa-search plan search_spaces/phase1.yaml --trials 12 --epochs 6")(plan)
 
 
 @app.command(epilog="Example: hjepa-search report runs/quickstart --format json")
@@ -135,10 +121,13 @@ def export(
     """Write a trial as one experiment file that `hjepa-train` runs to the same score."""
     if best == (trial is not None):
         raise ConfigError(["export: allowed exactly one of --best and --trial ID"])
+    from hjepa.search import export as exports
+
     records = StudyRecords.open(directory)
-    record = select(records, trial)
-    write_export(records, record, output)
-    print(f"{output}: trial {record.id}; train it with: hjepa-train {output}")
+    record = exports.select(records, trial)
+    exports.export(records, record, output)
+    print(f"{output}: trial {record.id} ({record.cell}; {exports.standing_of(records, record)})")
+    print(f"train it with: hjepa-train {output}")
 
 
 @app.command(epilog="Example: hjepa-search schema --study > study.schema.json")
@@ -158,6 +147,8 @@ def features(
 
 
 app.command(epilog="Example: hjepa-search run search_spaces/phase1.yaml --trials 12 --epochs 6")(run)
+app.command(epilog="Example: hjepa-search status runs/quickstart --watch")(status)
+app.command(epilog="Example: hjepa-search confirm runs/quickstart --top 3 --seeds 3")(confirm)
 app.command(epilog="Example: hjepa-search ui runs/quickstart")(ui)
 
 

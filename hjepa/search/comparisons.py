@@ -67,7 +67,7 @@ def compared(study: Study, trials: Sequence[TrialRecord], metric: str) -> tuple[
             for comparison in design.comparisons
         ]
     )
-    tested = _test_scores(seen, trials, metric) if _ended(study, trials) else {}
+    tested = scores_on_test(study, trials, metric)
     return tuple(
         Compared(
             comparison,
@@ -193,13 +193,17 @@ def _claims(study: Study, name: str) -> list[Claim]:
     return [Claim(name, *claim.effect, claim.source) for claim in study.spec.claims if claim.factor == name]
 
 
-def _ended(study: Study, trials: Sequence[TrialRecord]) -> bool:
+def ended(study: Study, trials: Sequence[TrialRecord]) -> bool:
+    """Whether every trial that the study asks for has ended."""
     asked = study.configurations * len(study.spec.seeds)
     return len(trials) >= asked and all(trial.final for trial in trials)
 
 
-def _test_scores(seen: Mapping[str, Mapping[int, TrialRecord]], trials: Sequence[TrialRecord], metric: str) -> Scores:
-    """What the trials' test.json hold, in points; a duplicate's is its original's."""
+def scores_on_test(study: Study, trials: Sequence[TrialRecord], metric: str) -> Scores:
+    """What the trials' test.json hold, in points, once every trial has ended; a duplicate's is its original's."""
+    if not ended(study, trials):
+        return {}
+    seen = _by_cell(study, trials)
     directories = {trial.id: trial.directory for trial in trials}
     scores: Scores = {}
     for name, cell in seen.items():

@@ -7,8 +7,9 @@ from typing import Any
 from hjepa.config import Config
 from hjepa.overrides import ConfigError, Layer, differences, identity, knobs, resolve, to_yaml
 from hjepa.runtime.files import write_text
-from hjepa.search.analysis import winner
+from hjepa.search.analysis import standings
 from hjepa.search.records import StudyRecords, TrialRecord
+from hjepa.search.selection import selection
 from hjepa.search.study import Study
 
 #: What decides the last bit of a result on one machine; recorded under these names in result.json.
@@ -16,13 +17,27 @@ PINNED = ("device", "precision", "attention", "threads")
 
 
 def select(records: StudyRecords, trial: str | None) -> TrialRecord:
-    """A trial by id, or (None) the best configuration's first completed seed. Raises ConfigError."""
+    """A trial by id, or (None) the first completed seed of the best configuration: the confirmed one where a
+    confirmation says so. Raises ConfigError.
+    """
     if trial is not None:
         return records.trial(trial)
-    best = winner(records)
-    if best is None:
+    ranking = standings(records)
+    if not ranking or not ranking[0].complete:
         raise ConfigError([f"{records.directory}: no trial has completed; allowed --trial ID of a trial that ran"])
+    chosen = None if "ablation" in records.spec else selection(records)["config"]
+    best = next((standing for standing in ranking if standing.config == chosen), ranking[0])
     return next(record for record in best.trials if record.state == "completed")
+
+
+def standing_of(records: StudyRecords, trial: TrialRecord) -> str:
+    """How far a trial's configuration is proven: what the report says of it, in a word or a line."""
+    if "ablation" in records.spec:
+        return "a cell of an ablation"
+    chosen = selection(records)
+    if chosen["config"] == trial.config:
+        return f"selected, {chosen['state']}" if chosen["state"] == "unconfirmed" else str(chosen["words"][0])
+    return "not what the search selected"
 
 
 def export(records: StudyRecords, trial: TrialRecord, output: Path) -> Config:
@@ -69,7 +84,8 @@ def _header(records: StudyRecords, trial: TrialRecord, output: Path) -> list[str
     score = "none" if trial.score is None else f"{trial.metric} {trial.score!r} at epoch {trial.epoch}"
     return [
         f"Trial {trial.id} ({trial.cell}) of the study {records.name}; state {trial.state}.",
-        f"Score: {score} on the hold-out{'; selected, unconfirmed' if trial.state == 'completed' else ''}.",
+        f"Score: {score} on the hold-out.",
+        f"Selection: {standing_of(records, trial)}.",
         f"Identity: {trial.result.get('identity')}; data: {trial.result.get('data_fingerprint')}.",
         f"Ran on: {recorded.get('processor')}; {recorded.get('platform')}; commit {recorded.get('git_commit')}.",
         f"Versions: {', '.join(f'{name} {version}' for name, version in versions.items())}.",

@@ -161,12 +161,12 @@ class LiveTable:
     def _follow(self, row: _Row) -> None:
         """Between rungs, the epoch and the speed that the trial's own log shows."""
         if row.record.state == "running":
-            last = _last_step(row.record.directory / "metrics.jsonl")
+            last = last_step(row.record.directory / "metrics.jsonl")
             row.epoch = max(row.epoch, float(last.get("epoch", 0.0)))
             row.rate = last.get("images_per_second", row.rate)
 
 
-def _last_step(path: Path) -> dict[str, Any]:
+def last_step(path: Path) -> dict[str, Any]:
     """The last whole step line of a metrics.jsonl; empty when there is none."""
     try:
         with path.open("rb") as file:

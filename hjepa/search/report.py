@@ -14,9 +14,10 @@ from rich.table import Table
 
 from hjepa.overrides import shown
 from hjepa.runtime.files import to_json
-from hjepa.search import ablation_report, comparisons
-from hjepa.search.analysis import Standing, counts, floors, standings, winner
+from hjepa.search import ablation_report, comparisons, selection
+from hjepa.search.analysis import Standing, counts, floors, standings
 from hjepa.search.records import SCHEMA_VERSION, StudyRecords, TrialRecord
+from hjepa.search.snapshot import Snapshot
 
 Format = Literal["table", "json", "csv", "markdown"]
 COLUMNS = ("rank", "configuration", "trials", "state", "score", "sd", "metric", "epoch", "overrides")
@@ -25,12 +26,12 @@ UNEXPECTED = ("diverged", "collapsed", "out_of_memory", "failed", "preempted")
 #: Columns of the table whose cells wrap, at so many characters.
 WRAPPED = {"trials": 14, "state": 16, "overrides": 64, "conclusion": 40, "verdict": 32}
 #: Columns of numbers.
-RIGHT = ("rank", "score", "sd", "epoch", "effect", "seeds", "on test")
+RIGHT = ("rank", "score", "sd", "epoch", "effect", "seeds", "on test", "fresh score")
 
 
 def report(records: StudyRecords, style: Format) -> str:
     """The report of a study as text."""
-    return {"table": table, "json": as_json, "csv": as_csv, "markdown": markdown}[style](records)
+    return {"table": table, "json": as_json, "csv": as_csv, "markdown": markdown}[style](Snapshot(records))
 
 
 def content(records: StudyRecords) -> dict[str, Any]:
@@ -38,7 +39,8 @@ def content(records: StudyRecords) -> dict[str, Any]:
 
     `floor` is what the baseline's untrained encoder scores by the objective, mean over seeds; `at` says
     that only trials at full budget can win; `trials` holds one row per configuration and seed. An
-    ablation's has `comparisons` too, one row each, in points.
+    ablation's has `comparisons` too, one row each, in points; a search's has `selection`: the winner, and what its
+    confirmation on fresh seeds says.
     """
     trials = records.trials()
     objective = {**records.spec["objective"], "at": "final_budget"}
@@ -51,6 +53,8 @@ def content(records: StudyRecords) -> dict[str, Any]:
     }
     if is_ablation(records):
         found["comparisons"] = [comparisons.entry(compared) for compared in comparisons.compare(records)]
+    else:
+        found["selection"] = selection.selection(records)
     return found
 
 
@@ -127,7 +131,16 @@ def table(records: StudyRecords) -> str:
         notes = ablation_report.notes(records, rows)
         parts = [ablation_report.heading(records), "", drawn, "", *notes, "", *parts]
     ranked = [_cells(standing) for standing in standings(records)]
-    return "\n".join([*parts, _drawn(COLUMNS, ranked), "", *_notes(records)]) + "\n"
+    parts += [_drawn(COLUMNS, ranked), ""]
+    candidates = _candidates(records)
+    if candidates:
+        parts += [_drawn(selection.COLUMNS, candidates), ""]
+    return "\n".join([*parts, *_notes(records)]) + "\n"
+
+
+def _candidates(records: StudyRecords) -> list[list[str]]:
+    """The confirmation of a search as cells of a table; nothing where there is none."""
+    return [] if is_ablation(records) else selection.rows(selection.selection(records))
 
 
 def _drawn(columns: tuple[str, ...], rows: Sequence[Sequence[str]]) -> str:
@@ -151,6 +164,9 @@ def markdown(records: StudyRecords) -> str:
         lines += _piped(ablation_report.COLUMNS, [ablation_report.cells(row) for row in rows])
         lines += ["", *(f"- {note}" for note in ablation_report.notes(records, rows)), "", "## Configurations", ""]
     lines += _piped(COLUMNS, [_cells(entry) for entry in standings(records)])
+    candidates = _candidates(records)
+    if candidates:
+        lines += ["", "## Confirmation on fresh seeds", "", *_piped(selection.COLUMNS, candidates)]
     return "\n".join([*lines, "", *(f"- {note}" for note in _notes(records))]) + "\n"
 
 
@@ -206,11 +222,12 @@ def _notes(records: StudyRecords) -> list[str]:
     ]
     if is_ablation(records):
         return notes
-    best = winner(records)
-    if best is None:
-        return [*notes, "no trial has completed yet: nothing is selected"]
-    above = "" if floor is None or best.score is None else f", {100 * (best.score - floor):+.1f} points over the floor"
-    notes.append(f"selected, unconfirmed: {best.cell} ({best.config[:10]}) with {best.score:.4f}{above}")
+    chosen = selection.selection(records)
+    notes += chosen["words"]
+    if chosen["state"] == "nothing":
+        return notes
     place = shlex.quote(str(records.directory))
+    if chosen["state"] == "unconfirmed":
+        notes.append(f"next: hjepa-search confirm {place}")
     notes.append(f"next: hjepa-search export {place} --best --output best.yaml && hjepa-train best.yaml")
     return notes

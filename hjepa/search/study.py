@@ -62,7 +62,21 @@ class Study:
         line for each problem.
         """
         path = Path(path)
-        spec = parse_spec(yaml12.read(path), str(path))
+        return cls.parse(yaml12.read(path), path, sets=sets, trials=trials, epochs=epochs, seeds=seeds)
+
+    @classmethod
+    def parse(
+        cls,
+        tree: Any,
+        path: Path,
+        *,
+        sets: Sequence[str] = (),
+        trials: int | None = None,
+        epochs: int | None = None,
+        seeds: int | None = None,
+    ) -> "Study":
+        """The same of a file's content; `path` is where it lies, or would lie."""
+        spec = parse_spec(tree, str(path))
         spec = _with_budget(spec, trials, epochs, str(path))
         spec = _with_seeds(spec, seeds)
         own = Layer(f"settings of {path}", flatten(spec.settings or {}, str(path)))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -96,12 +97,37 @@ def test_every_file_of_the_project_is_correct(path: Path, capsys: pytest.Capture
 
 def test_plan_prints_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "study.yaml").write_text(STUDY)
-    assert call(["plan", "study.yaml", "--trials", "2", "--epochs", "9", "--set", "optim.batch_size=32"]) == 0
+    assert (
+        call(["plan", "study.yaml", "--trials", "2", "--epochs", "9", "--set", "optim.batch_size=32", "--no-calibrate"])
+        == 0
+    )
     out = capsys.readouterr().out
     assert "2 = 2 configurations" in out
     assert "9 a trial" in out
     assert "results      runs/t" in out
     assert os.listdir(tmp_path) == ["study.yaml"]
+
+
+def test_plan_measures_what_the_study_would_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "study.yaml").write_text(
+        STUDY + "base: {data.train_size: 100, model.size: micro, optim.batch_size: 50}\n"
+    )
+    assert call(["plan", "study.yaml"]) == 0
+    out, err = capsys.readouterr()
+    assert re.search(r"^time         about .* for 3 trials, \d+ at once", out, flags=re.MULTILINE)
+    assert re.search(r"^device-hours about [\d.e-]+$", out, flags=re.MULTILINE)
+    assert "1 of 1 cost classes measured here" in out
+    assert "calibrating 1 of 1: baseline" in err
+    assert os.listdir(tmp_path) == ["study.yaml"]
+
+
+def test_plan_without_its_data_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HJEPA_DATA", raising=False)
+    (tmp_path / "study.yaml").write_text(STUDY + "base: {data.dataset: cifar10}\n")
+    assert call(["plan", "study.yaml"]) == 0
+    assert "time         not estimated: " in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -179,7 +205,7 @@ def test_schema_is_json_schema(capsys: pytest.CaptureFixture[str], arguments: li
 def test_version_and_help_answer(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["--version"]) == 0
     assert capsys.readouterr().out.startswith("hjepa-search ")
-    for command in ("check", "plan", "run", "report", "export", "ui", "schema", "features"):
+    for command in ("check", "plan", "run", "status", "report", "confirm", "export", "ui", "schema", "features"):
         assert call([command, "--help"]) == 0
         assert "Example: hjepa-search" in capsys.readouterr().out
 

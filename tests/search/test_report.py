@@ -52,6 +52,7 @@ class _Report(_Strict):
     objective: list[_Objective] = Field(min_length=1, max_length=1)
     floor: float | None
     trials: list[_Row]
+    selection: dict[str, object]
 
 
 @pytest.fixture
