@@ -22,6 +22,11 @@ def name_of(trial: Trial) -> str:
     return str(trial.config["id"])
 
 
+def folder_of(trial: Trial) -> str:
+    """The name of Tune's own folder: a trial that is paused and resumed is executed by several Tune trials."""
+    return f"{name_of(trial)}-{trial.trial_id}"
+
+
 class Stateless:
     """Tune saves its parts with pickle so that it could go on from them; these have nothing to save."""
 
@@ -67,7 +72,7 @@ class Proposals(Stateless, Searcher):
 
 
 class Verdicts(Stateless, FIFOScheduler):
-    """Stops a trial where the Conductor says so."""
+    """Ends the execution of a trial where the Conductor says so: for good, or until it is promoted."""
 
     def __init__(self, conductor: Conductor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -6,74 +6,25 @@ Knows neither Ray nor Optuna nor MLflow. Whoever executes trials asks `next_tria
 
 import math
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from hjepa.config import Config, rung_metric
 from hjepa.overrides import ConfigError
 from hjepa.search.files import last_lines
-from hjepa.search.halving import Halving
-from hjepa.search.plan import rungs
 from hjepa.search.records import StudyRecords, TrialRecord
+from hjepa.search.roles import Outcome, Proposer, Watcher
+from hjepa.search.schedulers import make_rule
+from hjepa.search.stopping import GO_ON
 from hjepa.search.study import Study, config_hash, trial_id
 
 #: Proposals of one configuration before a repeated or impossible one is accepted as such.
 ATTEMPTS = 10
 #: Ends that say nothing good of a configuration.
 BAD_ENDS = ("diverged", "collapsed", "out_of_memory", "failed", "preempted")
-
-
-Outcome = Literal["completed", "pruned", "failed"]
-
-
-class Proposer(Protocol):
-    """Where configurations come from: the sampler of a search, the cells of an ablation.
-
-    `repeats`: a known configuration may be proposed again. `ended`: why `ask` answered None for good; None
-    where an answer may come when more trials have ended.
-    """
-
-    repeats: bool
-    ended: str | None
-
-    def ask(self, index: int) -> dict[str, Any] | None:
-        """The overrides of a new configuration."""
-        ...
-
-    def name(self, index: int) -> str:
-        """What people call it."""
-        ...
-
-    def adopt(self, index: int, overrides: Mapping[str, Any]) -> None:
-        """Learn of a configuration that only the records know."""
-        ...
-
-    def reject(self, index: int) -> None:
-        """Withdraw the last proposal under an index."""
-        ...
-
-    def tell(
-        self, index: int, outcome: Outcome, value: float | None = None, history: Mapping[int, float] | None = None
-    ) -> None:
-        """The outcome of a configuration: its mean over seeds, and its scores by epoch."""
-        ...
-
-    def running(self) -> Mapping[int, int]:
-        """Configurations whose end it has not been told."""
-        ...
-
-    def told(self) -> Collection[int]:
-        """Configurations that it knows."""
-        ...
-
-
-class Watcher(Protocol):
-    """Somebody who follows the study: the live table, the tracking mirror."""
-
-    def changed(self, record: TrialRecord, metrics: Mapping[str, Any]) -> None:
-        """A trial was written down, started, reported (then with metrics) or ended."""
-        ...
+#: The state of a trial of which a rule says so.
+_STATES = {"stop": "early_stopped", "pause": "paused"}
 
 
 @dataclass
@@ -107,7 +58,7 @@ class Conductor:
         self._check = check
         self._watchers = watchers
         self._rung_metric = rung_metric(records.metric)
-        self._halving = _halving(study)
+        self._rule = make_rule(study.spec.scheduler, study.base)
         self._stopped: dict[str, tuple[str, str]] = {}
         #: Why the sampler was not asked any more, where it was not the budget.
         self.exhausted: str | None = None
@@ -128,22 +79,41 @@ class Conductor:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to execute."""
-        return not self._queue and len(self._trials) >= self._study.configurations
+        return not self._queue and not self._paused() and len(self._trials) >= self._study.configurations
 
     @property
     def waiting(self) -> bool:
         """Whether `next_trial` has nothing now and may have something later."""
-        return not self._queue and self.exhausted is None and len(self._trials) < self._study.configurations
+        resumable = self._rule is not None and self._rule.pauses and (self._busy() or bool(self._paused()))
+        return not self._queue and (self._may_propose or resumable)
+
+    @property
+    def _may_propose(self) -> bool:
+        return self.exhausted is None and len(self._trials) < self._study.configurations
 
     def running(self) -> list[TrialRecord]:
         """Trials that have started and not ended."""
         return [seed.record for seed in self._seeds() if seed.record.state == "running"]
 
     def next_trial(self) -> TrialRecord | None:
-        """The next trial to execute, written down; None when the study asks for no more, or not yet (`waiting`)."""
-        while self.waiting and self._propose(len(self._trials)):
-            pass
-        return self._queue.popleft() if self._queue else None
+        """The next trial to execute, written down; None when the study asks for no more, or not yet (`waiting`).
+
+        A trial that was paused may be the next one, once it is among the best of its rung.
+        """
+        while True:
+            promoted = self._promote(last=False)
+            if promoted is not None:
+                return promoted
+            while self._may_propose and not self._queue and self._propose(len(self._trials)):
+                pass
+            if self._queue:
+                return self._queue.popleft()
+            if self._busy() or not self._paused():
+                return None
+            promoted = self._promote(last=True)
+            if promoted is not None:
+                return promoted
+            self._end_paused()
 
     def config(self, record: TrialRecord) -> Config:
         """What a trial runs."""
@@ -155,28 +125,34 @@ class Conductor:
         self._update(replace(self._find(trial).record, state="running"))
 
     def reported(self, trial: str, metrics: Mapping[str, Any]) -> str | None:
-        """A trial reached a rung; the reason to stop it, or None."""
+        """A trial reached a rung; the reason to execute it no further, or None."""
         seed = self._find(trial)
         epoch, value = int(metrics["epoch"]), metrics.get(self._rung_metric)
         if value is None or not math.isfinite(value):
             self._stopped[trial] = ("diverged", f"no finite {self._rung_metric} at epoch {epoch}")
             return self._stopped[trial][1]
         seed.history[epoch] = float(value)
-        reason = self._halving.observe(trial, epoch, value) if self._halving is not None else None
-        if reason is not None:
-            self._stopped[trial] = ("early_stopped", reason)
+        decision = self._rule.observe(trial, epoch, value) if self._rule is not None else GO_ON
+        if decision.action == "pause":
+            self._records.mark(trial, state="paused")
+        if decision.reason is not None:
+            self._stopped[trial] = (_STATES[decision.action], decision.reason)
         self._tell_watchers(replace(seed.record, epoch=epoch, score=value, metric=self._rung_metric), metrics)
-        return reason
+        return decision.reason
 
     def ended(self, trial: str) -> None:
         """A trial is no longer executed: it stopped as asked, or its result says how it ended."""
         state, reason = self._stopped.pop(trial, ("failed", "it ended without a result"))
+        if state == "paused":
+            self._pause(trial)
+            return
         self._records.write_result(trial, state, reason)
         self._settle(self._read(trial))
 
     def failed(self, trial: str, error: str) -> None:
         """A trial raised, or its process died; `error` is the traceback or Ray's account of it."""
         lines = [line.strip() for line in error.strip().splitlines() if line.strip()]
+        self._stopped.pop(trial, None)
         self._records.write_result(
             trial, _failure(error), lines[-1] if lines else "it failed without a word", traceback=error
         )
@@ -186,6 +162,9 @@ class Conductor:
         """Mark what was running as interrupted; call it when nothing is executed any more."""
         interrupted = []
         for record in self.running():
+            if self._stopped.get(record.id, ("",))[0] == "paused":  # written down already
+                self._pause(record.id)
+                continue
             self._records.write_result(record.id, "interrupted", reason)
             self._records.mark(record.id, state="interrupted")
             now = self._read(record.id)
@@ -200,8 +179,9 @@ class Conductor:
         """What the records hold: ended trials are entered, the others are queued, lost ones withdrawn."""
         for record in self._records.trials():
             history = _history(record, self._rung_metric)
-            if self._halving is not None and record.state != "duplicate":
-                self._halving.replay(record.id, dict(history))
+            if self._rule is not None and record.state != "duplicate":
+                self._rule.enroll(record.id, record.index)
+                self._rule.replay(record.id, dict(history))
             self._trials.setdefault(record.index, {})[record.seed] = _Seed(record, history)
         for index, seeds in sorted(self._trials.items()):
             first = next(iter(seeds.values())).record
@@ -210,14 +190,32 @@ class Conductor:
             for seed in self._study.seeds(index):
                 if seed not in seeds:
                     self._write_down(first.config, index, seed, first.overrides)
-                elif not seeds[seed].record.final and seeds[seed].record.duplicate_of is None:
-                    self._queue.append(seeds[seed].record)
+                elif seeds[seed].record.duplicate_of is None:
+                    self._take_up_open(seeds[seed])
         for index in self._sampler.running():
             if index not in self._trials:
                 self._sampler.reject(index)
             else:
                 self._settle_configuration(index)
+                self._rest(index)
         self._settle_duplicates()
+
+    def _take_up_open(self, seed: _Seed) -> None:
+        """A trial that has not ended is judged where the driver died before it could, and queued to go on."""
+        record = seed.record
+        if record.final or record.state == "paused":
+            return
+        last = max(seed.history, default=None)
+        if self._rule is not None and last is not None and last != record.promoted:
+            decision = self._rule.judge(record.id, last)
+            if decision.action == "stop":
+                self._records.write_result(record.id, "early_stopped", decision.reason)
+            if decision.action == "pause":
+                self._records.mark(record.id, state="paused")
+            if decision.action != "continue":
+                self._update(self._read(record.id))
+                return
+        self._queue.append(record)
 
     def _tell_of(self, index: int, overrides: Mapping[str, Any]) -> None:
         """Let the sampler know of a configuration that its journal has lost."""
@@ -275,9 +273,49 @@ class Conductor:
         )
         self._records.write_trial(record)
         self._trials.setdefault(index, {})[seed] = _Seed(record, {})
+        if self._rule is not None:
+            self._rule.enroll(identity, index)
         if original is None:
             self._queue.append(record)
         self._tell_watchers(record)
+
+    def _paused(self) -> list[TrialRecord]:
+        return [seed.record for seed in self._seeds() if seed.record.state == "paused"]
+
+    def _busy(self) -> bool:
+        """Whether a trial is being executed, or about to be."""
+        idle = ("paused", "duplicate")
+        return any(
+            not s.record.final and s.record.state not in idle and not s.record.duplicate_of for s in self._seeds()
+        )
+
+    def _pause(self, trial: str) -> None:
+        """Enter that a trial waits at a rung, and let the sampler learn from what its configuration scored so far."""
+        self._stopped.pop(trial, None)
+        self._update(self._read(trial))
+        self._rest(self._find(trial).record.index)
+
+    def _rest(self, index: int) -> None:
+        seeds = list(self._trials[index].values())
+        if len(seeds) == len(self._study.spec.seeds) and any(seed.record.state == "paused" for seed in seeds):
+            self._sampler.rest(index, _means(seeds))
+
+    def _promote(self, *, last: bool) -> TrialRecord | None:
+        """The paused trial that is to go on now, written down; None: none."""
+        paused = self._paused()
+        name = self._rule.promotable({record.id for record in paused}, last=last) if self._rule and paused else None
+        if name is None:
+            return None
+        self._records.mark(name, state="pending", promoted=self._find(name).record.epoch)
+        self._update(self._read(name))
+        return self._find(name).record
+
+    def _end_paused(self) -> None:
+        """No trial will be promoted any more."""
+        assert self._rule is not None
+        for record in self._paused():
+            self._records.write_result(record.id, "early_stopped", self._rule.rest(record.id))
+            self._settle(self._read(record.id))
 
     def _settle(self, record: TrialRecord) -> None:
         """Enter the end of a trial, and of its configuration and its duplicates when it was the last."""
@@ -304,9 +342,7 @@ class Conductor:
         if len(seeds) < len(self._study.spec.seeds) or not all(seed.record.final for seed in seeds):
             return
         outcome, value = self._outcome(seeds)
-        epochs = set.intersection(*(set(seed.history) for seed in seeds))
-        means = {epoch: sum(seed.history[epoch] for seed in seeds) / len(seeds) for epoch in epochs}
-        self._sampler.tell(index, outcome, value, means)
+        self._sampler.tell(index, outcome, value, _means(seeds))
 
     def _outcome(self, seeds: list[_Seed]) -> tuple[Outcome, float | None]:
         """Failed if any seed failed, else pruned if any was stopped, else completed with the mean score."""
@@ -336,12 +372,10 @@ class Conductor:
             watcher.changed(record, metrics or {})
 
 
-def _halving(study: Study) -> Halving | None:
-    spec = study.spec.scheduler
-    milestones = rungs(spec, study.base)
-    if not milestones:
-        return None
-    return Halving(milestones, epochs=study.epochs, reduction=spec.reduction, min_trials=spec.min_trials)
+def _means(seeds: list[_Seed]) -> dict[int, float]:
+    """The mean over seeds at each epoch that all of them have reached."""
+    epochs = set.intersection(*(set(seed.history) for seed in seeds))
+    return {epoch: sum(seed.history[epoch] for seed in seeds) / len(seeds) for epoch in epochs}
 
 
 def _history(record: TrialRecord, metric: str) -> dict[int, float]:

@@ -8,8 +8,9 @@ from pathlib import Path
 from hjepa.config import Config
 from hjepa.config.fields import in_words
 from hjepa.overrides import ConfigError, shown
-from hjepa.search import ablation_plan
-from hjepa.search.schema import Resources, SchedulerSpec
+from hjepa.search import ablation_plan, schedulers
+from hjepa.search.schedulers import rungs
+from hjepa.search.schema import Resources
 from hjepa.search.space import Dimension
 from hjepa.search.study import Study
 
@@ -78,25 +79,6 @@ def concurrency(resources: Resources, gpus: float, cluster: Mapping[str, float])
     return fits[scarce]
 
 
-def grace_epochs(scheduler: SchedulerSpec, base: Config) -> int:
-    """Epochs of the first rung: the grace, at least 1, rounded up to the probe interval, at most the budget."""
-    interval = base.probe_interval
-    wanted = max(1, math.ceil(scheduler.grace * base.training.epochs - 1e-9))
-    return min(math.ceil(wanted / interval) * interval, base.training.epochs)
-
-
-def rungs(scheduler: SchedulerSpec, base: Config) -> tuple[int, ...]:
-    """Epochs after which ASHA compares trials: grace x reduction^k below the budget."""
-    if scheduler.type == "none":
-        return ()
-    found: list[int] = []
-    milestone = grace_epochs(scheduler, base)
-    while milestone < base.training.epochs:
-        found.append(milestone)
-        milestone *= scheduler.reduction
-    return tuple(found)
-
-
 def render(plan: Plan) -> str:
     """The plan as text, a line a fact."""
     study, spec = plan.study, plan.study.spec
@@ -105,7 +87,7 @@ def render(plan: Plan) -> str:
         f"objective    {spec.objective.mode} {spec.objective.metric} on the hold-out",
         f"trials       {_trials(plan)}",
         f"epochs       {study.epochs} a trial; cheap probe every {study.base.probe_interval}",
-        f"stopping     {_stopping(plan)}",
+        f"stopping     {schedulers.in_words(spec.scheduler, study.base)}",
         f"resources    {_resources(plan)}",
         f"results      {plan.directory}",
     ]
@@ -137,19 +119,6 @@ def _trials(plan: Plan) -> str:
 def _repeated(study: Study) -> int:
     """Cells of an ablation that are the configuration of another cell; 0 in a search."""
     return 0 if study.design is None else len(ablation_plan.shared(study, study.design))
-
-
-def _stopping(plan: Plan) -> str:
-    scheduler = plan.study.spec.scheduler
-    if scheduler.type == "none":
-        return "none: every trial runs to the end"
-    if not plan.rungs:
-        return "asha, but no rung lies below the budget: every trial runs to the end"
-    epochs = ", ".join(map(str, plan.rungs))
-    return (
-        f"asha at epochs {epochs}: a trial below the best 1/{scheduler.reduction} stops, "
-        f"once {scheduler.min_trials} trials have been there"
-    )
 
 
 def _resources(plan: Plan) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,8 @@ class StudyRecords:
 
     def __init__(self, directory: Path, spec: Mapping[str, Any]) -> None:
         self.directory = directory
+        #: How a command line names the study.
+        self.place = shlex.quote(str(directory))
         #: The content of study.yaml.
         self.spec = spec
         self._driving = False
@@ -146,8 +149,9 @@ class StudyRecords:
         write_json(self.folder(record.id) / "trial.json", {"schema_version": SCHEMA_VERSION, **content})
 
     def mark(self, trial: str, **changes: Any) -> None:
-        """Change keys of a trial.json: `state` (an open one), `mlflow_run_id`, `duplicate_of`."""
-        assert set(changes) <= {"state", "mlflow_run_id", "duplicate_of"} and changes.get("state", "pending") in OPEN
+        """Change keys of a trial.json: `state` (an open one), `mlflow_run_id`, `duplicate_of`, `promoted`."""
+        assert set(changes) <= {"state", "mlflow_run_id", "duplicate_of", "promoted"}
+        assert changes.get("state", "pending") in OPEN
         path = self.folder(trial) / "trial.json"
         content = read_json(path)
         if content is not None:

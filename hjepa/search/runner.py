@@ -8,14 +8,15 @@ from ray import tune
 
 from hjepa.config import Config
 from hjepa.data import fingerprint
-from hjepa.search.adapters import Follower, Proposals, Verdicts, name_of
+from hjepa.search.adapters import Follower, Proposals, Verdicts, folder_of, name_of
 from hjepa.search.cells import FixedCells
-from hjepa.search.conductor import Conductor, Proposer
+from hjepa.search.conductor import Conductor
 from hjepa.search.interruption import Interruption, StopStudy
 from hjepa.search.live import LiveTable
 from hjepa.search.plan import Plan, make_plan
 from hjepa.search.quiet import diverted
 from hjepa.search.records import StudyRecords
+from hjepa.search.roles import Proposer
 from hjepa.search.sampler import StudySampler
 from hjepa.search.session import ray_session, storage
 from hjepa.search.study import Study
@@ -120,7 +121,7 @@ def _tuner(plan: Plan, conductor: Conductor, interruption: Interruption, place: 
             max_concurrent_trials=plan.concurrent,
             reuse_actors=not nested,  # a stopped nested trial ends with its processes
             trial_name_creator=name_of,
-            trial_dirname_creator=name_of,
+            trial_dirname_creator=folder_of,
         ),
         run_config=tune.RunConfig(
             name="tune",

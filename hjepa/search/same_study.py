@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hjepa.overrides import knobs, shown
+from hjepa.search.schema import SchedulerSpec
 
 #: What may change when a study goes on.
 EXTENSIBLE = (
@@ -41,7 +42,9 @@ def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             flat[key] = value
             continue
-        for name, leaf in value.items():
+        # An older record lacks the scheduler's keys that came later: they had their defaults.
+        leaves = SchedulerSpec.model_validate(value).acting() if key == "scheduler" else value
+        for name, leaf in leaves.items():
             knob = knobs().get(name) if key == "base" else None
             if knob is None or knob.effect != "runtime_exact":
                 flat[name if key == "base" else f"{key}.{name}"] = leaf

@@ -1,7 +1,7 @@
 """Who proposes the next configuration: an Optuna study that is told what really happened.
 
-The only module that imports Optuna. A configuration is known by its index (0 is the baseline); its
-Optuna trial carries that index as an attribute. Choices are suggested by their position, so that lists
+Beside importances.py the only module that imports Optuna. A configuration is known by its index (0 is the
+baseline); its Optuna trial carries that index as an attribute. Choices are suggested by their position, so that lists
 and null may be choices.
 """
 
@@ -19,7 +19,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from hjepa.search.conductor import Outcome
+from hjepa.search.roles import Outcome
 from hjepa.search.schema import SamplerSpec
 from hjepa.search.space import Dimension, Space
 from hjepa.search.study import cell_name
@@ -43,6 +43,7 @@ class StudySampler:
         self._spec = spec
         self._startup = max(2, min(10, trials // 3))
         self._grid = space.grid() if spec.type == "grid" else []
+        self._resting: dict[int, Mapping[int, float]] = {}
         self._study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(journal))),
             study_name="study",
@@ -63,6 +64,10 @@ class StudySampler:
                 self.adopt(0, values)
             return {}
         if self._spec.type != "grid":
+            if self._resting:
+                proposed = self._suggest_knowing_rest()
+                self.adopt(index, proposed)
+                return proposed
             return self._suggest(index)
         walked = {trial.user_attrs.get(_POINT) for trial in self._trials()}
         point = next((number for number in range(len(self._grid)) if number not in walked), None)
@@ -79,7 +84,7 @@ class StudySampler:
         """Make a running Optuna trial of a configuration that was chosen elsewhere (grid `point`, records)."""
         if point is None and overrides in self._grid:
             point = self._grid.index(dict(overrides))
-        fixed = {path: _encoded(self._space[path], value) for path, value in overrides.items()}
+        fixed = {path: encoded(self._space[path], value) for path, value in overrides.items()}
         self._study.enqueue_trial(fixed, user_attrs={_POINT: point})
         self._suggest(index)
 
@@ -108,6 +113,11 @@ class StudySampler:
             if epoch not in frozen.intermediate_values:
                 trial.report(score, epoch)
         self._study.tell(trial, value if outcome == "completed" else None, state=_STATES[outcome])
+        self._resting.pop(index, None)
+
+    def rest(self, index: int, history: Mapping[int, float]) -> None:
+        """A configuration waits at a rung, with these scores by epoch: until its end is told, it counts as pruned."""
+        self._resting[index] = history
 
     def running(self) -> dict[int, int]:
         """Optuna's number of each configuration whose end it has not been told."""
@@ -125,11 +135,26 @@ class StudySampler:
         self._study.sampler = self._fresh_sampler()
         trial = self._study.ask()
         trial.set_user_attr(_INDEX, index)
+        return self._assigned(trial)
+
+    def _assigned(self, trial: Trial) -> dict[str, Any]:
+        """The values that an Optuna trial gives to the active dimensions."""
         assigned: dict[str, Any] = {}
         for dimension in self._space.dimensions:
             if self._space.is_active(dimension, assigned):
                 assigned[dimension.path] = _suggested(trial, dimension)
         return assigned
+
+    def _suggest_knowing_rest(self) -> dict[str, Any]:
+        """A proposal where trials that wait count as pruned: a study of the moment, as Optuna lets no trial reopen."""
+        study = optuna.create_study(direction="maximize", sampler=self._fresh_sampler())
+        for trial in self._study.get_trials():
+            history = self._resting.get(trial.user_attrs.get(_INDEX, -1))
+            if history is not None and trial.state == TrialState.RUNNING:
+                trial.state, trial.datetime_complete = TrialState.PRUNED, trial.datetime_start
+                trial.intermediate_values = dict(history)
+            study.add_trial(trial)
+        return self._assigned(study.ask())
 
     def _base_values(self) -> dict[str, Any] | None:
         """The base's values of the active dimensions; None when one lies outside the space."""
@@ -138,7 +163,7 @@ class StudySampler:
             if not self._space.is_active(dimension, values):
                 continue
             value = self._space.base[dimension.path]
-            if not _inside(dimension, value):
+            if not inside(dimension, value):
                 return None
             values[dimension.path] = value
         return values
@@ -161,7 +186,8 @@ class StudySampler:
                     return RandomSampler(seed=seed)
 
 
-def _distribution(dimension: Dimension) -> BaseDistribution:
+def distribution(dimension: Dimension) -> BaseDistribution:
+    """A dimension as Optuna knows it; a choice by its position."""
     if dimension.kind == "choice":
         return CategoricalDistribution(range(len(dimension.choices)))
     values = dimension.values() if dimension.step is not None else None
@@ -174,29 +200,30 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
 
 
 def _suggested(trial: Trial, dimension: Dimension) -> Any:
-    distribution = _distribution(dimension)
-    match distribution:
+    drawn_from = distribution(dimension)
+    match drawn_from:
         case CategoricalDistribution():
-            position = trial.suggest_categorical(dimension.path, distribution.choices)
+            position = trial.suggest_categorical(dimension.path, drawn_from.choices)
             assert isinstance(position, int)
             return dimension.choices[position]
         case IntDistribution():
-            step, log = distribution.step, distribution.log
-            return trial.suggest_int(dimension.path, distribution.low, distribution.high, step=step, log=log)
+            step, log = drawn_from.step, drawn_from.log
+            return trial.suggest_int(dimension.path, drawn_from.low, drawn_from.high, step=step, log=log)
         case FloatDistribution():
-            low, high = distribution.low, distribution.high
-            return trial.suggest_float(dimension.path, low, high, step=distribution.step, log=distribution.log)
+            low, high = drawn_from.low, drawn_from.high
+            return trial.suggest_float(dimension.path, low, high, step=drawn_from.step, log=drawn_from.log)
     raise TypeError(f"{dimension.path}: no Optuna distribution")
 
 
-def _encoded(dimension: Dimension, value: Any) -> Any:
+def encoded(dimension: Dimension, value: Any) -> Any:
     """A value as Optuna stores it: the position of a choice, else the number."""
     return dimension.choices.index(value) if dimension.kind == "choice" else value
 
 
-def _inside(dimension: Dimension, value: Any) -> bool:
+def inside(dimension: Dimension, value: Any) -> bool:
+    """Whether a value is one of a dimension's."""
     if dimension.kind == "choice":
         return value in dimension.choices
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return bool(_distribution(dimension)._contains(float(value)))
+    return bool(distribution(dimension)._contains(float(value)))

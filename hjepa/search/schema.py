@@ -76,19 +76,62 @@ class SamplerSpec(Section):
 class SchedulerSpec(Section):
     """Who stops trials early."""
 
-    type: Literal["asha", "none"] = Field("asha", description="asha compares trials at rungs; none stops none.")
+    type: Literal["asha", "hyperband", "median", "percentile", "none"] = Field(
+        "asha",
+        description="asha compares trials at rungs; hyperband draws a bracket of rungs for each configuration; "
+        "median and percentile compare at every report; none stops none.",
+    )
     grace: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.1, description="First rung, as a fraction of the epochs (at least 1 epoch)."
+        0.1, description="First rung, as a fraction of the epochs (at least 1 epoch); before it nothing is stopped."
     )
     reduction: Annotated[int, Field(ge=2)] = Field(3, description="Ratio of rungs; one in this many goes on.")
+    variant: Literal["stopping", "promotion"] = Field(
+        "stopping",
+        description="promotion pauses every trial at a rung; the best there are resumed from their checkpoints.",
+    )
+    brackets: Annotated[int, Field(ge=2)] = Field(
+        3, description="Sets of rungs: all, all but the first, all but the first two, ... as far as there are rungs."
+    )
+    percentile: Annotated[float, Field(gt=0, lt=100)] = Field(
+        25.0, description="A trial below this percentile of the scores of an epoch is stopped."
+    )
     min_trials: Annotated[int, Field(ge=1)] = Field(4, description="Trials at a rung before it stops any.")
+    patience: Annotated[int, Field(ge=0)] = Field(
+        0, description="Epochs that a trial must stay below the bar before it is stopped: for late bloomers."
+    )
+    seed: Seed = Field(0, description="Seed of the draw of brackets.")
 
     @model_validator(mode="after")
-    def _only_asha(self) -> "SchedulerSpec":
-        dead = sorted(self.model_fields_set - {"type"})
-        if self.type == "none" and dead:
-            raise ValueError(f"{dead[0]}: allowed only when scheduler.type is asha")
+    def _only_what_acts(self) -> "SchedulerSpec":
+        for name in sorted(self.model_fields_set - {"type"}):
+            types = SCHEDULERS[name]
+            if self.type not in types:
+                raise ValueError(f"{name}: allowed only when scheduler.type is {' or '.join(types)}")
+        if self.variant == "promotion" and self.patience:
+            raise ValueError(f"patience: got {self.patience}; allowed only 0 with promotion: it stops nothing for good")
         return self
+
+    def acting(self) -> dict[str, Any]:
+        """The keys that act, as plain data: what makes two schedulers one."""
+        return {key: value for key, value in self.model_dump(mode="json").items() if self.acts(key)}
+
+    def acts(self, key: str) -> bool:
+        """Whether a key does anything for this type."""
+        pausing = self.variant == "promotion" and key == "patience"
+        return key == "type" or (self.type in SCHEDULERS[key] and not pausing)
+
+
+#: The types of scheduler for which each key acts.
+SCHEDULERS = {
+    "variant": ("asha", "hyperband"),
+    "grace": ("asha", "hyperband", "median", "percentile"),
+    "reduction": ("asha", "hyperband"),
+    "brackets": ("hyperband",),
+    "percentile": ("percentile",),
+    "min_trials": ("asha", "hyperband", "median", "percentile"),
+    "patience": ("asha", "hyperband", "median", "percentile"),
+    "seed": ("hyperband",),
+}
 
 
 class Resources(Section):
@@ -181,6 +224,8 @@ def _one_kind(spec: StudySpec, source: str) -> StudySpec:
             problems.append("sampler: allowed only with a space: the design says what an ablation runs")
         if "scheduler" not in given:
             spec = spec.model_copy(update={"scheduler": SchedulerSpec(type="none")})
+    if spec.scheduler.variant == "promotion" and spec.resources.workers > 1:
+        problems.append(f"resources.workers: got {spec.resources.workers}; allowed 1 with scheduler.variant promotion")
     if problems:
         raise ConfigError([f"{line} ({source})" for line in problems])
     return spec

@@ -157,14 +157,13 @@ class Study:
     def resolved(self) -> dict[str, Any]:
         """The content of study.yaml: every key written out, the base as {dotted path: value} of its live fields."""
         tree = self.spec.model_dump(mode="json", exclude={"base", "budget", "scheduler"})
-        scheduler = self.spec.scheduler.model_dump(mode="json")
         values = values_of(self.base)
         written = {
             "study": self.name,
             "base": {p: v for p, v in values.items() if p not in RESERVED_BASE and live(knobs()[p], values) is None},
             "objective": tree["objective"],
             "budget": {**self.spec.budget.model_dump(mode="json"), "epochs": self.epochs},
-            "scheduler": scheduler if self.spec.scheduler.type == "asha" else {"type": "none"},
+            "scheduler": self.spec.scheduler.acting(),
         }
         keys = ("sampler", "space") if self.design is None else ("ablation", "claims")
         return written | {key: tree[key] for key in (*keys, "seeds", "resources", "max_concurrent")}
@@ -217,7 +216,11 @@ def _base_layers(spec: StudySpec, path: Path) -> tuple[Layer, ...]:
     if not isinstance(spec.base, str):
         return (Layer(str(path), flatten(spec.base, str(path))),)
     file = path.parent / spec.base
-    if not file.is_file():
+    try:
+        there = file.is_file()
+    except OSError:  # a name that no system can hold
+        there = False
+    if not there:
         raise ConfigError([problem("base", spec.base, "an experiment file, relative to the study", source=str(path))])
     return (file_layer(file),)
 

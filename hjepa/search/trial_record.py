@@ -11,7 +11,7 @@ from hjepa.search.files import last_lines, read_json
 #: A trial ends in exactly one of these.
 FINAL = ("completed", "early_stopped", "diverged", "collapsed", "out_of_memory", "failed", "preempted", "duplicate")
 #: Before its end it is in one of these.
-OPEN = ("pending", "running", "interrupted")
+OPEN = ("pending", "running", "paused", "interrupted")
 #: Ends that leave no score.
 SCORELESS = ("diverged", "out_of_memory", "failed")
 #: Keys of a trial.json.
@@ -24,7 +24,8 @@ class TrialRecord:
 
     `index` numbers the configurations (0: the baseline); `config` is the configuration's hash, the same
     for all seeds; `score` is the last value of `metric` (the study's objective, or its stand-in at rungs
-    when the trial never reached its full probe); `result` is the whole result.json.
+    when the trial never reached its full probe); `result` is the whole result.json; `promoted` is the epoch
+    of the last rung from which a paused trial was resumed.
     """
 
     id: str
@@ -42,6 +43,7 @@ class TrialRecord:
     rung: int | None = None
     duplicate_of: str | None = None
     mlflow_run_id: str | None = None
+    promoted: int | None = None
     floor: Mapping[str, Any] = field(default_factory=dict)
     result: Mapping[str, Any] = field(default_factory=dict)
 
@@ -71,6 +73,7 @@ def read_trial(folder: Path, objective: str, epochs: int, driven: bool) -> Trial
     metric, score = _score(state, reached, objective, epochs)
     return TrialRecord(
         **{name: trial[name] for name in TRIAL_KEYS if name != "state"},
+        promoted=trial.get("promoted"),
         state=state,
         directory=folder,
         reason=result.get("reason") if state in FINAL or state == "interrupted" else None,
@@ -115,10 +118,10 @@ def _without_place(line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _state(trial: Mapping[str, Any], result: Mapping[str, Any], folder: Path, driven: bool) -> str:
-    """The state that the files show: a driver that was killed leaves no trial running."""
+    """The state that the files show: a driver that was killed leaves no trial running; a paused one waits for any."""
     if result.get("state") in FINAL:
         return str(result["state"])
-    if driven and trial["state"] in OPEN:
+    if trial["state"] == "paused" or (driven and trial["state"] in OPEN):
         return str(trial["state"])
     started = bool(result) or (folder / "metrics.jsonl").is_file() or (folder / "checkpoint.pt").is_file()
     return "interrupted" if started else "pending"
