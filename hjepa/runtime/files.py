@@ -47,10 +47,12 @@ def to_json(content: Any, indent: int | None = 1) -> str:
 
 def plain(value: Any) -> Any:
     """A value as JSON holds it: tuples as lists, paths as text, numbers that are not finite as None."""
+    if value is None or isinstance(value, str | int):  # most values: thousands of records are read by this
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
     return str(value) if isinstance(value, Path) else value

@@ -23,6 +23,8 @@ Format = Literal["table", "json", "csv", "markdown"]
 COLUMNS = ("rank", "configuration", "trials", "state", "score", "sd", "metric", "epoch", "overrides")
 #: Ends whose reason a person wants to see.
 UNEXPECTED = ("diverged", "collapsed", "out_of_memory", "failed", "preempted")
+#: Configurations in the table for a terminal, the best.
+SHOWN = 200
 #: Columns of the table whose cells wrap, at so many characters.
 WRAPPED = {"trials": 14, "state": 16, "overrides": 64, "conclusion": 40, "verdict": 32}
 #: Columns of numbers.
@@ -131,7 +133,9 @@ def table(records: StudyRecords) -> str:
         notes = ablation_report.notes(records, rows)
         parts = [ablation_report.heading(records), "", drawn, "", *notes, "", *parts]
     ranked = [_cells(standing) for standing in standings(records)]
-    parts += [_drawn(COLUMNS, ranked), ""]
+    parts += [_drawn(COLUMNS, ranked[:SHOWN]), ""]
+    if len(ranked) > SHOWN:
+        parts += [f"and {len(ranked) - SHOWN:,} more configurations; every other --format holds them all", ""]
     candidates = _candidates(records)
     if candidates:
         parts += [_drawn(selection.COLUMNS, candidates), ""]

@@ -143,6 +143,14 @@ def test_people_read_floors_states_the_winner_and_the_next_command(records: Stud
     assert max(map(len, text.splitlines()[:20])) < 200
 
 
+def test_a_long_table_is_cut_and_says_so(records: StudyRecords, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hjepa.search.report.SHOWN", 2)
+    text = report(records, "table")
+    assert "and 5 more configurations; every other --format holds them all" in text
+    assert "optim.lr=0.003" not in text
+    assert "optim.lr=0.003" in report(records, "markdown")
+
+
 def test_csv_has_a_column_for_each_searched_field(records: StudyRecords) -> None:
     rows = list(csv.DictReader(io.StringIO(report(records, "csv"))))
     assert len(rows) == 10

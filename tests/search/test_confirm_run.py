@@ -1,0 +1,75 @@
+"""Claim: `confirm` runs a search's best and its baseline through Ray on fresh seeds, scores the test split there and
+only there, and the same command again runs nothing."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hjepa.search.records import StudyRecords, TrialRecord
+from hjepa.search.study import Study
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's use of SQLAlchemy 2.1
+]
+
+MAIN = "from hjepa.cli.search import main; main()"
+BASE: dict[str, Any] = {
+    "data.train_size": 100,
+    "model.size": None,
+    "model.width": 16,
+    "model.depth": 1,
+    "model.heads": 2,
+    "predictor.width": 16,
+    "predictor.depth": 1,
+    "predictor.heads": 2,
+    "hierarchy.levels": 1,
+    "optim.batch_size": 50,
+    "evaluation.rung_train": 40,
+    "evaluation.rung_holdout": 40,
+    "runtime.device": "cpu",
+}
+
+
+def command(folder: Path, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN, *words], cwd=folder, text=True, capture_output=True, timeout=800, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_winner_of_a_search_is_run_again(
+    tmp_path: Path, make_study: Callable[..., Study], enter: Callable[..., TrialRecord]
+) -> None:
+    study = make_study(base=BASE, budget={"trials": 3, "epochs": 1})
+    search = StudyRecords.create_or_open(tmp_path / "out", study)
+    for index, (overrides, score) in enumerate([({}, 0.4), ({"optim.lr": 0.002}, 0.6), ({"optim.lr": 0.003}, 0.5)]):
+        enter(search, study, index, overrides, "completed", epoch=1, metrics={"probe.top1": score})
+    out = command(tmp_path, "confirm", "out", "--top", "1", "--seeds", "2")
+    assert "selected on the hold-out, reported on test" in out
+    trials = StudyRecords.open(tmp_path / "out" / "confirm").trials()
+    assert [(trial.cell, trial.seed) for trial in trials] == [
+        (cell, seed) for cell in ("reference", "candidate=c1") for seed in (1000, 1001)
+    ]
+    assert {(trial.state, trial.epoch) for trial in trials} == {("completed", 1)}
+    tests = [json.loads((trial.directory / "test.json").read_text())["test.probe.top1"] for trial in trials]
+    assert not list((tmp_path / "out" / "trials").rglob("test.json"))
+    found = json.loads(command(tmp_path, "report", "out", "--format", "json"))["selection"]
+    (candidate,) = found["confirmation"]["candidates"]
+    assert found["state"] in ("confirmed", "not confirmed")
+    assert candidate["score"] == pytest.approx(sum(trial.score or 0 for trial in trials[2:]) / 2)
+    assert candidate["test_score"] == pytest.approx(sum(tests[2:]) / 2)
+
+    written = {trial.id: (trial.directory / "result.json").stat().st_mtime_ns for trial in trials}
+    command(tmp_path, "confirm", "out")
+    assert {t.id: (t.directory / "result.json").stat().st_mtime_ns for t in trials} == written
+    assert "finished" in command(tmp_path, "status", "out")
+    assert found["cell"] in command(tmp_path, "export", "out", "--best", "--output", "best.yaml")
