@@ -36,6 +36,9 @@ PURE += [
     "statistics",
     "factorial",
     "fidelity",
+    "address",
+    "frame",
+    "tracking_values",
     "stopping",
     "halving",
     "curve_rules",
@@ -58,7 +61,7 @@ FREE = ("hjepa.config", "hjepa.overrides", "hjepa.runtime.environment", "hjepa.r
 FENCES = {
     "optuna": {"sampler"},
     "ray": {"adapters", "nested", "runner", "session", "trainable"},
-    "mlflow": {"tracking"},
+    "mlflow": {"tracking_model", "tracking_source", "tracking_store"},
 }
 #: Too heavy or too particular for what must load quickly anywhere.
 HEAVY = ["torch", "ray", "optuna", "mlflow"]

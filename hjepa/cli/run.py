@@ -53,7 +53,8 @@ def execute(plan: "Plan", reported: Path, address: str | None, tracking_uri: str
         if line is not None:
             typer.echo(f"warning: {line}", err=True)
     if ending.untracked is not None:
-        typer.echo("warning: the files hold everything; the same command logs the rest", err=True)
+        again = f"hjepa-search sync {shlex.quote(str(directory))}"
+        typer.echo(f"warning: the files hold everything; {again} logs the rest", err=True)
     if ending.stopped is not None:
         typer.echo(f"{ending.stopped}; go on with: {_again()}", err=True)
     if ending.by_signal:
@@ -64,8 +65,10 @@ def execute(plan: "Plan", reported: Path, address: str | None, tracking_uri: str
 
 
 def _again() -> str:
-    """The command that goes on: the one that was given, word for word."""
-    return shlex.join(["hjepa-search", *sys.argv[1:]])
+    """The command that goes on: the one that was given, word for word but for credentials."""
+    from hjepa.search.address import without_credentials
+
+    return without_credentials(shlex.join(["hjepa-search", *sys.argv[1:]]))
 
 
 def _place(directory: Path, tracking: str) -> str:

@@ -12,15 +12,17 @@ import typer
 from hjepa.cli import features as feature_table
 from hjepa.cli.confirm import confirm
 from hjepa.cli.errors import run_app
-from hjepa.cli.options import StudyDirectory
+from hjepa.cli.export import export
+from hjepa.cli.options import StoreUri, StudySource
 from hjepa.cli.plan import plan
 from hjepa.cli.run import run
+from hjepa.cli.sources import study_records
 from hjepa.cli.status import status
+from hjepa.cli.sync import sync
 from hjepa.cli.ui import ui
 from hjepa.config import Config
 from hjepa.overrides import ConfigError, load_config, yaml12
 from hjepa.runtime.files import to_json
-from hjepa.search.records import StudyRecords
 from hjepa.search.schema import StudySpec
 from hjepa.search.study import Study
 
@@ -102,32 +104,15 @@ app.command(epilog="Example: hjepa-search plan search_spaces/phase1.yaml --trial
 
 @app.command(epilog="Example: hjepa-search report runs/quickstart --format json")
 def report(
-    directory: StudyDirectory,
+    source: StudySource,
     style: Annotated[ReportFormat, typer.Option("--format", help="How to print it.")] = ReportFormat.table,
+    tracking_uri: StoreUri = None,
 ) -> None:
     """Print a study's results: an ablation's comparisons, configurations ranked, the floors, and what to do next."""
     from hjepa.search import report as reports  # only now: its statistics take seconds to load
 
-    sys.stdout.write(reports.report(StudyRecords.open(directory), style.value))
-
-
-@app.command(epilog="Example: hjepa-search export runs/quickstart --best --output best.yaml")
-def export(
-    directory: StudyDirectory,
-    output: Annotated[Path, typer.Option("--output", help="The experiment file to write.")],
-    best: Annotated[bool, typer.Option("--best", help="The best configuration by its mean over seeds.")] = False,
-    trial: Annotated[str | None, typer.Option("--trial", metavar="ID", help="A trial by its id.")] = None,
-) -> None:
-    """Write a trial as one experiment file that `hjepa-train` runs to the same score."""
-    if best == (trial is not None):
-        raise ConfigError(["export: allowed exactly one of --best and --trial ID"])
-    from hjepa.search import export as exports
-
-    records = StudyRecords.open(directory)
-    record = exports.select(records, trial)
-    exports.export(records, record, output)
-    print(f"{output}: trial {record.id} ({record.cell}; {exports.standing_of(records, record)})")
-    print(f"train it with: hjepa-train {output}")
+    with study_records(source, tracking_uri) as records:
+        sys.stdout.write(reports.report(records, style.value))
 
 
 @app.command(epilog="Example: hjepa-search schema --study > study.schema.json")
@@ -149,7 +134,9 @@ def features(
 app.command(epilog="Example: hjepa-search run search_spaces/phase1.yaml --trials 12 --epochs 6")(run)
 app.command(epilog="Example: hjepa-search status runs/quickstart --watch")(status)
 app.command(epilog="Example: hjepa-search confirm runs/quickstart --top 3 --seeds 3")(confirm)
+app.command(epilog="Example: hjepa-search export runs/quickstart --best --output best.yaml")(export)
 app.command(epilog="Example: hjepa-search ui runs/quickstart")(ui)
+app.command(epilog="Example: hjepa-search sync runs/quickstart")(sync)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

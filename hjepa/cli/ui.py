@@ -15,16 +15,17 @@ Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127
 
 def ui(directory: StudyDirectory, port: Port = 5000) -> None:
     """Serve MLflow for a study on this machine only, until Ctrl-C."""
-    from hjepa.search.address import default_uri
+    from hjepa.search.address import default_uri, own_store
     from hjepa.search.records import StudyRecords
 
     records = StudyRecords.open(directory)
-    if not (records.directory / "mlflow.db").is_file():
+    store = own_store(records.directory)
+    if not store.is_file():
         raise ConfigError([f"{directory}: holds no mlflow.db; it was tracked elsewhere, or has not run yet"])
     typer.echo(f"MLflow: http://127.0.0.1:{port} (Ctrl-C ends it)")
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--backend-store-uri", default_uri(records.directory), "--workers", "1"]
-    artifacts = (records.directory.absolute() / "artifacts").as_uri()
+    artifacts = (store.parent / "artifacts").as_uri()
     command += ["--default-artifact-root", artifacts]
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
     server = subprocess.Popen(command, env=environment)

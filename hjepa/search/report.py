@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import shlex
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -230,7 +229,7 @@ def _notes(records: StudyRecords) -> list[str]:
     notes += chosen["words"]
     if chosen["state"] == "nothing":
         return notes
-    place = shlex.quote(str(records.directory))
+    place = records.place
     if chosen["state"] == "unconfirmed":
         notes.append(f"next: hjepa-search confirm {place}")
     notes.append(f"next: hjepa-search export {place} --best --output best.yaml && hjepa-train best.yaml")

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from hjepa.data import Views
 from hjepa.models import Encoder
 from hjepa.training import checkpoint, soup
+from hjepa.training.checkpoint import Progressed
 
 
 class FrozenEncoder(nn.Module):
@@ -23,6 +24,16 @@ class FrozenEncoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """uint8 images [B, 3, S, S] of any size -> float32 embeddings [B, F]; resized and normalised here."""
         return self.encoder.features(self.views.plain(images), "last4" if self.kind == "last4" else "last")
+
+
+def write_encoder(path: Path, file: Path) -> None:
+    """Write a checkpoint that holds the evaluated encoder of another one, and nothing to train on with.
+
+    Raises ConfigError when there is no readable checkpoint.
+    """
+    config, *_ = checkpoint.load(checkpoint.find(path))
+    weights = {f"encoder.{name}": value for name, value in load_encoder(path).encoder.state_dict().items()}
+    checkpoint.save(file, config, weights, {}, Progressed())
 
 
 def load_encoder(path: str | Path, device: str | torch.device = "cpu") -> FrozenEncoder:

@@ -1,9 +1,9 @@
 """MLflow holds what the files hold: once, whatever went down in between, and never a credential."""
 
-import json
+import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -12,53 +12,22 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from hjepa.overrides import to_yaml
+from hjepa.overrides import ConfigError
 from hjepa.search.address import default_uri, masked, without_credentials
-from hjepa.search.records import StudyRecords, TrialRecord
-from hjepa.search.study import Study
+from hjepa.search.records import StudyRecords
 from hjepa.search.tracking import Mirror, sync
+from tests.tracked import SMALL, Enter, MakeStudy, make_records, write_run
 
 #: MLflow's own database code uses a loader option that SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 
-MakeStudy = Callable[..., Study]
-Enter = Callable[..., TrialRecord]
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database without runs; making one takes seconds."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
-
 
 @pytest.fixture
 def records(make_study: MakeStudy, enter: Enter, tmp_path: Path, empty_store: Path) -> StudyRecords:
-    """Four trials: completed, stopped early, diverged, interrupted."""
-    study = make_study()
-    records = StudyRecords.create_or_open(tmp_path / "study", study, "data")
+    """Trials of every kind: completed, stopped early, diverged, interrupted, completed."""
+    records = make_records(make_study, enter, tmp_path / "study")
     (records.directory / "mlflow.db").write_bytes(empty_store.read_bytes())
-    ends = [("completed", 0.5), ("early_stopped", 0.3), ("diverged", None), ("interrupted", 0.2)]
-    for index, (state, score) in enumerate(ends):
-        overrides = {"optim.lr": 0.001 * (1 + index)} if index else {}
-        epoch = 4 if state == "completed" else 1
-        metrics = {"probe_rung.top1": score} | ({"probe.top1": score} if state == "completed" else {})
-        trial = enter(records, study, index, overrides, state, epoch=epoch, score=score, metrics=metrics)
-        write_run(trial, study, epochs=epoch, score=score)
     return records
-
-
-def write_run(trial: TrialRecord, study: Study, *, epochs: int, score: float | None) -> None:
-    (trial.directory / "experiment.yaml").write_text(to_yaml(study.config(trial.overrides, trial.seed)))
-    (trial.directory / "checkpoint.pt").write_bytes(b"weights")
-    with (trial.directory / "metrics.jsonl").open("w") as file:
-        for epoch in range(1, epochs + 1):
-            for line in (
-                {"kind": "step", "step": 10 * epoch, "epoch": float(epoch), "loss": 1.0 / epoch},
-                {"kind": "rung", "step": 10 * epoch, "epoch": epoch, "probe_rung.top1": score, "features.std": None},
-            ):
-                file.write(json.dumps(line) + "\n")
 
 
 def runs(uri: str) -> tuple[Run, dict[str, Run]]:
@@ -82,10 +51,10 @@ def test_the_store_says_what_the_files_say(records: StudyRecords) -> None:
     sync(records)
     uri = default_uri(records.directory)
     parent, children = runs(uri)
-    assert parent.data.tags["hjepa.best_trial"] == records.trials()[0].id
+    assert parent.data.tags["hjepa.best_trial"] == records.trials()[4].id
     assert set(children) == {trial.id for trial in records.trials()}
     statuses = [children[trial.id].info.status for trial in records.trials()]
-    assert statuses == ["FINISHED", "KILLED", "FAILED", "KILLED"]
+    assert statuses == ["FINISHED", "KILLED", "FAILED", "KILLED", "FINISHED"]
     for trial in records.trials():
         run = children[trial.id]
         assert trial.mlflow_run_id == run.info.run_id
@@ -111,7 +80,7 @@ def test_logging_again_adds_nothing_and_going_on_adds_the_rest(records: StudyRec
     for trial in records.trials():  # the record forgets the run: found by its tags
         records.mark(trial.id, mlflow_run_id=None)
     last = records.trials()[3]
-    write_run(last, make_study(), epochs=3, score=0.4)
+    write_run(last, make_study(base=SMALL), epochs=3, score=0.4)
     records.write_result(last.id, "early_stopped", "below the bar")
     sync(records)
     _, children = runs(uri)
@@ -119,16 +88,55 @@ def test_logging_again_adds_nothing_and_going_on_adds_the_rest(records: StudyRec
     assert history(uri, children[records.trials()[0].id], "loss") == [(10 * e, 1.0 / e) for e in (1, 2, 3, 4)]
     assert history(uri, children[last.id], "loss") == [(10, 1.0), (20, 0.5), (30, 1.0 / 3)]
     assert children[last.id].data.tags["hjepa.reason"] == "below the bar"
+    first = history(uri, children[records.trials()[0].id], "score")
+    assert first == [(4, 0.5)]
 
 
-def test_only_the_best_checkpoints_become_artifacts(records: StudyRecords) -> None:
+def test_what_was_logged_without_an_answer_is_not_logged_twice(
+    records: StudyRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server took a batch and died before it said so: the same points again are the same points."""
+    sync(records)
+    uri = default_uri(records.directory)
+    client = MlflowClient(tracking_uri=uri)
+    for run in runs(uri)[1].values():
+        client.set_tag(run.info.run_id, "hjepa.lines", "0")
+        client.set_tag(run.info.run_id, "hjepa.state", "running")
+    sync(records)
+    first = runs(uri)[1][records.trials()[0].id]
+    assert history(uri, first, "loss") == [(10 * e, 1.0 / e) for e in (1, 2, 3, 4)]
+    assert history(uri, first, "score") == [(4, 0.5)]
+
+
+def test_a_run_holds_its_record_and_the_best_their_checkpoint(records: StudyRecords) -> None:
     sync(records)
     client = MlflowClient(tracking_uri=default_uri(records.directory))
-    _, children = runs(default_uri(records.directory))
-    held = {trial: {item.path for item in client.list_artifacts(run.info.run_id)} for trial, run in children.items()}
-    first, *others = [trial.id for trial in records.trials()]
-    assert held[first] == {"experiment.yaml", "checkpoint.pt"}
-    assert all(held[other] == {"experiment.yaml"} for other in others)
+    parent, children = runs(default_uri(records.directory))
+
+    def held(run: Run, folder: str | None = None) -> set[str]:
+        return {Path(item.path).name for item in client.list_artifacts(run.info.run_id, folder)}
+
+    for trial in records.trials():
+        best = {"checkpoint.pt"} if trial.state == "completed" else set()
+        assert held(children[trial.id]) == {"record"} | best
+        files = {"trial.json", "result.json", "metrics.jsonl", "experiment.yaml"}
+        assert held(children[trial.id], "record") == files | ({"test.json"} if best else set())
+    assert held(parent, "record") == {"study.yaml", "environment.json"}
+    assert {"report.md", "report.json"} <= held(parent, "report")
+    assert "| rank |" in parent.data.tags["mlflow.note.content"], "the report is the description of the study's run"
+
+
+def test_times_are_those_of_the_run(records: StudyRecords) -> None:
+    """Also what is logged long afterwards: duration and relative time mean something."""
+    trial = records.trials()[0]
+    for name, when in (("experiment.yaml", 1000), ("metrics.jsonl", 1400)):
+        os.utime(trial.directory / name, (when, when))
+    sync(records)
+    run = runs(default_uri(records.directory))[1][trial.id]
+    assert (run.info.start_time, run.info.end_time) == (1_000_000, 1_400_000)
+    client = MlflowClient(tracking_uri=default_uri(records.directory))
+    points = client.get_metric_history(run.info.run_id, "loss")
+    assert [point.timestamp for point in points] == [1_100_000, 1_200_000, 1_300_000, 1_400_000]
 
 
 def test_two_studies_of_one_name_share_a_store_without_mixing(
@@ -136,13 +144,41 @@ def test_two_studies_of_one_name_share_a_store_without_mixing(
 ) -> None:
     uri = default_uri(records.directory)
     sync(records, uri)
-    study = make_study()
+    study = make_study(base=SMALL)
     other = StudyRecords.create_or_open(tmp_path / "other", study, "data")
     trial = enter(other, study, 0, {}, "completed", epoch=4, metrics={"probe.top1": 0.9})
     sync(other, uri)
     found = MlflowClient(tracking_uri=uri).search_runs(["1"], f"tags.`hjepa.trial` = '{trial.id}'")
     assert len(found) == 2
     assert len({run.data.tags["mlflow.parentRunId"] for run in found}) == 2
+
+
+def test_a_checkpoint_that_cannot_be_read_is_said_and_costs_nothing_else(records: StudyRecords) -> None:
+    best = records.trials()[4]
+    (best.directory / "checkpoint.pt").write_bytes(b"weights")
+    (problem,) = sync(records)
+    assert "the best encoder is no MLflow model" in problem
+    parent, children = runs(default_uri(records.directory))
+    assert len(children) == 5
+    assert parent.data.tags["hjepa.best_trial"] == best.id
+
+
+def test_nobody_else_logs_a_study_that_runs(records: StudyRecords) -> None:
+    with records.driving(), pytest.raises(ConfigError, match="logs it itself"):
+        sync(records)
+
+
+def test_a_part_is_logged_with_its_study(records: StudyRecords, make_study: MakeStudy, enter: Enter) -> None:
+    study = make_study(base=SMALL, study="t-part")
+    part = StudyRecords.create_or_open(records.directory / "part", study, "data")
+    enter(part, study, 0, {}, "completed", epoch=4, metrics={"probe.top1": 0.7})
+    assert default_uri(part.directory) == default_uri(records.directory)
+    sync(part)
+    client = MlflowClient(tracking_uri=default_uri(records.directory))
+    experiment = client.get_experiment_by_name("t")
+    assert experiment is not None
+    studies = client.search_runs([experiment.experiment_id], "tags.`hjepa.kind` = 'study'")
+    assert {run.info.run_name for run in studies} == {"t", "t-part"}, "both are up to date"
 
 
 def test_the_mirror_follows_a_running_study(records: StudyRecords) -> None:
@@ -154,7 +190,7 @@ def test_the_mirror_follows_a_running_study(records: StudyRecords) -> None:
             mirror.finish()
     assert mirror.problem is None
     assert all(trial.mlflow_run_id for trial in records.trials())
-    assert len(runs(default_uri(records.directory))[1]) == 4
+    assert len(runs(default_uri(records.directory))[1]) == 5
 
 
 class Broken(BaseHTTPRequestHandler):
@@ -196,7 +232,7 @@ def test_a_server_that_is_down_costs_nothing_and_is_made_up_for(
     assert "secret" not in mirror.problem + mirror.place
     assert all(trial.mlflow_run_id is None for trial in records.trials())
     sync(records)
-    assert len(runs(default_uri(records.directory))[1]) == 4
+    assert len(runs(default_uri(records.directory))[1]) == 5
 
 
 @pytest.mark.parametrize(
@@ -205,8 +241,11 @@ def test_a_server_that_is_down_costs_nothing_and_is_made_up_for(
         ("sqlite:////abs/mlflow.db", "sqlite:////abs/mlflow.db"),
         ("https://user:secret@host:5000/path?token=secret", "https://host:5000/path"),
         ("postgresql://user:secret@host/db", "postgresql://host/db"),
+        ("https://user:a@secret@host/", "https://host/"),
     ],
 )
 def test_addresses_are_shown_without_credentials(uri: str, shown: str) -> None:
     assert masked(uri) == shown
-    assert "secret" not in without_credentials(f"failed at {uri.partition('?')[0]}: no")
+    assert "secret" not in without_credentials(f"failed at {uri}: no")
+    query = uri.partition("?")[2]
+    assert "secret" not in without_credentials(f"failed at /api?{query}", uri)

@@ -1,0 +1,98 @@
+"""A study can be read from MLflow alone: every format says what it says from the files, after these are gone."""
+
+import shutil
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from mlflow import MlflowClient
+
+from hjepa.overrides import ConfigError
+from hjepa.search.records import StudyRecords
+from hjepa.search.report import Format, report
+from hjepa.search.tracking import sync
+from hjepa.search.tracking_source import rebuilt
+from tests.tracked import SMALL, Enter, MakeStudy, make_records
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
+
+
+@pytest.fixture
+def shared(tmp_path: Path, empty_store: Path) -> str:
+    """A store that is no study's own."""
+    path = tmp_path / "shared" / "mlflow.db"
+    path.parent.mkdir()
+    shutil.copy(empty_store, path)
+    return f"sqlite:///{path}"
+
+
+def test_every_format_from_mlflow_alone(
+    make_study: MakeStudy, enter: Enter, tmp_path: Path, shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = make_records(make_study, enter, tmp_path / "study", study="a-search")
+    assert sync(records, shared) == []
+    styles = get_args(Format)
+    expected = {style: report(records, style) for style in styles}
+    shutil.move(records.directory, tmp_path / "elsewhere")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", shared)
+    with rebuilt("a-search") as again:
+        found = {style: report(again, style) for style in styles}
+    for style in styles:
+        assert found[style] == expected[style]
+
+
+def test_a_part_comes_with_its_study(make_study: MakeStudy, enter: Enter, tmp_path: Path, shared: str) -> None:
+    records = make_records(make_study, enter, tmp_path / "study")
+    study = make_study(base=SMALL, study="t-part")
+    part = StudyRecords.create_or_open(records.directory / "part", study, "data")
+    trial = enter(part, study, 0, {}, "completed", epoch=4, metrics={"probe.top1": 0.7})
+    sync(part, shared)
+    with rebuilt("t", shared) as again:
+        assert again.name == "t"
+        there = StudyRecords.open(again.directory / "part")
+        assert [found.id for found in there.trials()] == [trial.id]
+
+
+def test_the_newest_of_several_studies_of_one_name(
+    make_study: MakeStudy, enter: Enter, tmp_path: Path, shared: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("first", "second"):
+        study = make_study(base=SMALL, seeds=[len(name)])
+        records = StudyRecords.create_or_open(tmp_path / name, study, "data")
+        enter(records, study, 0, {}, "completed", seed=len(name), epoch=4, metrics={"probe.top1": 0.7})
+        sync(records, shared)
+    with rebuilt("t", shared) as again:
+        assert again.spec["seeds"] == [len("second")]
+    assert "2 studies of this name" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "uri", "words"),
+    [
+        ("gone", "shared", "gone: neither a directory nor an experiment in sqlite:"),
+        ("Default", "shared", "holds no study"),
+        ("t", "nowhere", "a store that exists"),
+        ("t", "http://user:secret@127.0.0.1:9", "does not give it"),
+    ],
+)
+def test_what_is_not_there_is_one_line(
+    shared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, uri: str, words: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    given = {"shared": shared, "nowhere": f"sqlite:///{tmp_path / 'none.db'}"}.get(uri, uri)
+    with pytest.raises(ConfigError, match=words) as caught, rebuilt(name, given):
+        pass
+    (line,) = caught.value.problems
+    assert "secret" not in line
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_a_name_from_a_server_stays_a_name(make_study: MakeStudy, enter: Enter, tmp_path: Path, shared: str) -> None:
+    records = make_records(make_study, enter, tmp_path / "study")
+    sync(records, shared)
+    client = MlflowClient(tracking_uri=shared)
+    run = records.trials()[0].mlflow_run_id
+    assert run is not None
+    client.set_tag(run, "hjepa.trial", "../../outside")
+    with pytest.raises(ConfigError, match="no name of a trial"), rebuilt("t", shared):
+        pass
