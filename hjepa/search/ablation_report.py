@@ -7,6 +7,19 @@ from hjepa.search.records import StudyRecords
 
 COLUMNS = ("comparison", "effect", "95 % interval", "p (Holm)", "seeds", "conclusion", "claimed", "verdict", "on test")
 
+#: What stands beside the t test.
+BESIDE = (
+    "comparison",
+    "p (t)",
+    "p (sign-flip)",
+    "its floor",
+    "p (Wilcoxon)",
+    "BCa interval",
+    "its coverage",
+    "margin",
+    "p (equivalence, Holm)",
+)
+
 
 def heading(records: StudyRecords) -> str:
     """What the table is of; its numbers hold at this scale."""
@@ -34,6 +47,23 @@ def cells(row: Compared) -> list[str]:
     ]
 
 
+def beside(row: Compared) -> list[str]:
+    """The other tests of a comparison, in the order of BESIDE; empty where there are none."""
+    found = row.effect
+    flip, bootstrap = found.sign_flip, found.bootstrap
+    return [
+        row.comparison.name,
+        _p(found.p),
+        _p(flip.p if flip else None),
+        _p(flip.floor if flip else None),
+        _p(found.wilcoxon),
+        "" if bootstrap is None else f"{points(bootstrap.low)} to {points(bootstrap.high)}",
+        "" if bootstrap is None or bootstrap.coverage is None else f"{bootstrap.coverage:.2f}",
+        "" if found.equivalence is None else f"±{found.equivalence.margin:g}",
+        _p(row.row.p_equivalent),
+    ]
+
+
 def notes(records: StudyRecords, rows: Sequence[Compared]) -> list[str]:
     """What a reader of the table must know."""
     said = [
@@ -51,6 +81,10 @@ def notes(records: StudyRecords, rows: Sequence[Compared]) -> list[str]:
     else:
         said.append("the test split is read when every trial has ended")
     return said
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
 
 
 def points(value: float | None) -> str:

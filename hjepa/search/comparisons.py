@@ -52,21 +52,9 @@ def compared(study: Study, trials: Sequence[TrialRecord], metric: str) -> tuple[
     if study.design is None or study.spec.ablation is None:
         return ()
     design = design_at(study.design, trials, metric)
-    seen = _by_cell(study, trials)
-    scores = {
-        name: {
-            seed: POINTS * trial.score
-            for seed, trial in cell.items()
-            if trial.metric == metric and trial.score is not None
-        }
-        for name, cell in seen.items()
-    }
-    rows = table(
-        [
-            _effect(study, comparison, scores, _states(seen, trials), study.spec.ablation.margin)
-            for comparison in design.comparisons
-        ]
-    )
+    scores, states = scores_on_hold_out(study, trials, metric), states_of(study, trials)
+    margin = study.spec.ablation.margin
+    rows = table([_effect(study, comparison, scores, states, margin) for comparison in design.comparisons])
     tested = scores_on_test(study, trials, metric)
     return tuple(
         Compared(
@@ -149,12 +137,24 @@ def _by_cell(study: Study, trials: Sequence[TrialRecord]) -> dict[str, dict[int,
     return seen
 
 
-def _states(seen: Mapping[str, Mapping[int, TrialRecord]], trials: Sequence[TrialRecord]) -> dict[str, dict[int, str]]:
-    """How each trial ended; a duplicate as its original."""
+def states_of(study: Study, trials: Sequence[TrialRecord]) -> dict[str, dict[int, str]]:
+    """{cell: {seed: how its trial ended}}; a duplicate's is its original's."""
     ends = {trial.id: trial.state for trial in trials}
     return {
         name: {seed: ends.get(trial.duplicate_of or "", trial.state) for seed, trial in cell.items()}
-        for name, cell in seen.items()
+        for name, cell in _by_cell(study, trials).items()
+    }
+
+
+def scores_on_hold_out(study: Study, trials: Sequence[TrialRecord], metric: str) -> Scores:
+    """{cell: {seed: score at full budget}}, in points."""
+    return {
+        name: {
+            seed: POINTS * trial.score
+            for seed, trial in cell.items()
+            if trial.metric == metric and trial.score is not None
+        }
+        for name, cell in _by_cell(study, trials).items()
     }
 
 

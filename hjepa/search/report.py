@@ -13,7 +13,7 @@ from rich.table import Table
 
 from hjepa.overrides import shown
 from hjepa.runtime.files import to_json
-from hjepa.search import ablation_report, comparisons, selection
+from hjepa.search import ablation_report, comparisons, factorial_report, importance_report, report_numbers, selection
 from hjepa.search.analysis import Standing, counts, floors, standings
 from hjepa.search.records import SCHEMA_VERSION, StudyRecords, TrialRecord
 from hjepa.search.snapshot import Snapshot
@@ -27,7 +27,7 @@ SHOWN = 200
 #: Columns of the table whose cells wrap, at so many characters.
 WRAPPED = {"trials": 14, "state": 16, "overrides": 64, "conclusion": 40, "verdict": 32}
 #: Columns of numbers.
-RIGHT = ("rank", "score", "sd", "epoch", "effect", "seeds", "on test", "fresh score")
+RIGHT = ("rank", "score", "sd", "epoch", "effect", "seeds", "on test", "fresh score", "importance", "by chance")
 
 
 def report(records: StudyRecords, style: Format) -> str:
@@ -41,7 +41,7 @@ def content(records: StudyRecords) -> dict[str, Any]:
     `floor` is what the baseline's untrained encoder scores by the objective, mean over seeds; `at` says
     that only trials at full budget can win; `trials` holds one row per configuration and seed. An
     ablation's has `comparisons` too, one row each, in points; a search's has `selection`: the winner, and what its
-    confirmation on fresh seeds says.
+    confirmation on fresh seeds says. Further keys are those of report_numbers.
     """
     trials = records.trials()
     objective = {**records.spec["objective"], "at": "final_budget"}
@@ -56,7 +56,7 @@ def content(records: StudyRecords) -> dict[str, Any]:
         found["comparisons"] = [comparisons.entry(compared) for compared in comparisons.compare(records)]
     else:
         found["selection"] = selection.selection(records)
-    return found
+    return found | report_numbers.numbers(records)
 
 
 def is_ablation(records: StudyRecords) -> bool:
@@ -90,10 +90,14 @@ def as_json(records: StudyRecords) -> str:
 
 
 def as_csv(records: StudyRecords) -> str:
-    """The rows of the JSON report as CSV; each searched field has a column of its own. An ablation's: comparisons."""
+    """The rows of the JSON report as CSV; each searched field has a column of its own. An ablation's: comparisons.
+
+    A search whose importances are known ends with a row `importance`, with a share under each field.
+    """
     if is_ablation(records):
         return _comparisons_csv(records)
-    rows = content(records)["trials"]
+    found = content(records)
+    rows = found["trials"]
     paths = list(dict.fromkeys(path for entry in rows for path in entry["overrides"]))
     names = [name for name in row_names() if name != "overrides"]
     out = io.StringIO()
@@ -102,17 +106,21 @@ def as_csv(records: StudyRecords) -> str:
     for entry in rows:
         overrides = [shown(entry["overrides"][path]) if path in entry["overrides"] else "" for path in paths]
         writer.writerow([*("" if entry[name] is None else entry[name] for name in names), *overrides])
+    known = importance_report.by_path(found["importances"])
+    if known:
+        writer.writerow(["importance", *[""] * (len(names) - 1), *(known.get(path, "") for path in paths)])
     return out.getvalue()
 
 
 def _comparisons_csv(records: StudyRecords) -> str:
-    """One line a comparison, numbers as in the JSON report; lists as JSON, in one cell."""
-    entries = content(records)["comparisons"]
+    """One line a comparison, then one a term of a factorial model, numbers as in the JSON report; lists as JSON."""
+    found = content(records)
+    entries = [*found["comparisons"], *factorial_report.as_comparisons(found["factorial"])]
     out = io.StringIO()
     writer = csv.DictWriter(out, list(entries[0]) if entries else ["name"], lineterminator="\n")
     writer.writeheader()
-    for found in entries:
-        plain = {name: json.dumps(value) if isinstance(value, list | dict) else value for name, value in found.items()}
+    for entry in entries:
+        plain = {name: json.dumps(value) if isinstance(value, list | dict) else value for name, value in entry.items()}
         writer.writerow(plain)
     return out.getvalue()
 
@@ -126,11 +134,13 @@ def row_names() -> tuple[str, ...]:
 def table(records: StudyRecords) -> str:
     """The report for a terminal, without colours: an ablation's comparisons, configurations, what to do next."""
     parts = [_title(records), ""]
+    numbers = report_numbers.numbers(records)
     if is_ablation(records):
         rows = comparisons.compare(records)
         drawn = _drawn(ablation_report.COLUMNS, [ablation_report.cells(row) for row in rows])
+        beside = _drawn(ablation_report.BESIDE, [ablation_report.beside(row) for row in rows])
         notes = ablation_report.notes(records, rows)
-        parts = [ablation_report.heading(records), "", drawn, "", *notes, "", *parts]
+        parts = [ablation_report.heading(records), "", drawn, "", *notes, "", beside, "", *parts]
     ranked = [_cells(standing) for standing in standings(records)]
     parts += [_drawn(COLUMNS, ranked[:SHOWN]), ""]
     if len(ranked) > SHOWN:
@@ -138,7 +148,9 @@ def table(records: StudyRecords) -> str:
     candidates = _candidates(records)
     if candidates:
         parts += [_drawn(selection.COLUMNS, candidates), ""]
-    return "\n".join([*parts, *_notes(records)]) + "\n"
+    for section in report_numbers.sections(numbers):
+        parts += [_drawn(section.columns, section.rows), ""]
+    return "\n".join([*parts, *report_numbers.lines(numbers), *_notes(records)]) + "\n"
 
 
 def _candidates(records: StudyRecords) -> list[list[str]]:
@@ -146,7 +158,7 @@ def _candidates(records: StudyRecords) -> list[list[str]]:
     return [] if is_ablation(records) else selection.rows(selection.selection(records))
 
 
-def _drawn(columns: tuple[str, ...], rows: Sequence[Sequence[str]]) -> str:
+def _drawn(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in columns:
         drawn.add_column(name, justify="right" if name in RIGHT else "left", max_width=WRAPPED.get(name))
@@ -161,16 +173,22 @@ def _drawn(columns: tuple[str, ...], rows: Sequence[Sequence[str]]) -> str:
 def markdown(records: StudyRecords) -> str:
     """The report for a NOTES.md."""
     lines = [f"# {records.name}", ""]
+    numbers = report_numbers.numbers(records)
     if is_ablation(records):
         rows = comparisons.compare(records)
         lines += [ablation_report.heading(records), ""]
         lines += _piped(ablation_report.COLUMNS, [ablation_report.cells(row) for row in rows])
-        lines += ["", *(f"- {note}" for note in ablation_report.notes(records, rows)), "", "## Configurations", ""]
+        lines += ["", *(f"- {note}" for note in ablation_report.notes(records, rows)), "", "## Beside the t test", ""]
+        lines += [*_piped(ablation_report.BESIDE, [ablation_report.beside(row) for row in rows]), ""]
+        lines += ["## Configurations", ""]
     lines += _piped(COLUMNS, [_cells(entry) for entry in standings(records)])
     candidates = _candidates(records)
     if candidates:
         lines += ["", "## Confirmation on fresh seeds", "", *_piped(selection.COLUMNS, candidates)]
-    return "\n".join([*lines, "", *(f"- {note}" for note in _notes(records))]) + "\n"
+    for section in report_numbers.sections(numbers):
+        lines += ["", f"## {section.title}", "", *_piped(section.columns, section.rows)]
+    notes = [*report_numbers.lines(numbers), *_notes(records)]
+    return "\n".join([*lines, "", *(f"- {note}" for note in notes)]) + "\n"
 
 
 def _piped(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -53,6 +53,9 @@ class _Report(_Strict):
     floor: float | None
     trials: list[_Row]
     selection: dict[str, object]
+    importances: dict[str, object]
+    agreement: dict[str, object]
+    early_stopping: dict[str, object]
 
 
 @pytest.fixture

@@ -1,0 +1,271 @@
+"""What trials say together reaches every report: models of factorial designs, the worth of pairing, early stopping.
+
+Where nothing can be concluded a report has words, and no star.
+"""
+
+import csv
+import io
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import statsmodels.formula.api as smf
+from pandas import DataFrame
+from scipy import stats
+
+from hjepa.runtime.files import write_json
+from hjepa.search.records import StudyRecords, TrialRecord
+from hjepa.search.report import content, report
+from hjepa.search.statistics import pairing
+from hjepa.search.study import Study
+
+FACTORS: dict[str, Any] = {
+    "scale": {"without": {"model.layer_scale": None}, "with": {"model.layer_scale": 1e-4}},
+    "slow": {"without": {}, "with": {"optim.lr": 1e-4}},
+    "decay": {"without": {}, "with": {"optim.weight_decay": 0.5}},
+    "heads": {"without": {}, "with": {"optim.warmup": 0.25}},
+}
+WORTH = {"scale": 2.0, "slow": -1.0, "decay": 0.0, "heads": 0.0}
+#: A score in points, or the state in which a trial without one ended.
+End = float | str
+Ablation = Callable[..., StudyRecords]
+
+
+@pytest.fixture
+def ablation(make_study: Callable[..., Study], tmp_path: Path) -> Ablation:
+    """The records of an ablation whose trials ended as `end(cell, seed)` says."""
+
+    def ablation(end: Callable[[str, int], End], seeds: int = 4, count: int = 3, **keys: Any) -> StudyRecords:
+        spec = {"design": "leave_one_out", "factors": dict(list(FACTORS.items())[:count]), **keys}
+        study = make_study(space="<absent>", budget={"epochs": 2}, ablation=spec, seeds=list(range(seeds)))
+        records = StudyRecords.create_or_open(tmp_path / "runs", study, "data")
+        assert study.design is not None
+        for index, cell in enumerate(study.design.cells):
+            for seed in study.seeds(index):
+                name = f"{index:016x}"
+                folder = records.folder(f"{name[-10:]}-s{seed}")
+                overrides = study.design.overrides(cell)
+                trial = TrialRecord(folder.name, index, name, cell.name, seed, overrides, "pending", folder)
+                records.write_trial(trial)
+                ended = end(cell.name, seed % 10_000)
+                result: dict[str, Any] = {"state": ended, "reason": "why", "epoch": 1, "metrics": {}, "rung": 0}
+                if not isinstance(ended, str):
+                    metrics = {"probe.top1": ended / 100}
+                    result |= {"state": "completed", "reason": None, "epoch": 2, "metrics": metrics}
+                write_json(folder / "result.json", result)
+        return records
+
+    return ablation
+
+
+def noise(cell: str, seed: int) -> float:
+    """The same for the same cell and seed."""
+    return 0.2 * float(np.random.default_rng([zlib.crc32(cell.encode()), seed]).standard_normal())
+
+
+def modelled(cell: str, seed: int) -> float:
+    """50 points, a part of the seed, half an interaction of scale and slow, and what each factor is worth."""
+    there = cell.split("+")
+    both = 1.5 / 2 * (1 if ("scale" in there) == ("slow" in there) else -1)
+    return 50 + 3 * (seed % 3) + both + sum(WORTH[name] for name in there if name in WORTH) + noise(cell, seed)
+
+
+def starred(text: str) -> list[str]:
+    """Rows of Markdown tables with a star."""
+    return [line for line in text.splitlines() if line.startswith("|") and "*" in line]
+
+
+def test_a_factorial_design_reports_its_model(ablation: Ablation) -> None:
+    records = ablation(modelled, design="factorial")
+    found = content(records)["factorial"]
+    terms = {term["name"]: term for term in found["terms"]}
+    assert list(terms) == ["scale", "slow", "decay", "scale:slow", "scale:decay", "slow:decay"]
+    for name, value in {**WORTH, "scale:slow": 1.5}.items():
+        if name in terms:
+            assert terms[name]["effect"] == pytest.approx(value, abs=0.25)
+            assert terms[name]["significant"] == (value != 0)
+    frame = DataFrame(
+        [
+            {"score": 100 * (trial.score or 0), "seed": trial.seed}
+            | {name: 1 if name in trial.cell.split("+") else -1 for name in FACTORS}
+            for trial in records.trials()
+        ]
+    )
+    fit = smf.ols("score ~ C(seed) + (scale + slow + decay) ** 2", frame).fit()
+    for name, term in terms.items():
+        limits = 2 * fit.conf_int().loc[name]
+        assert (term["effect"], term["p"]) == pytest.approx((2 * fit.params[name], fit.pvalues[name]), abs=1e-8)
+        assert (term["low"], term["high"]) == pytest.approx(tuple(limits), abs=1e-8)
+    assert found["freedom"] == fit.df_resid
+    for style in ("table", "markdown"):
+        text = report(records, style)  # type: ignore[arg-type]
+        assert f"{terms['scale:slow']['effect']:+.2f}" in text and "each adds to the other's effect" in text
+    lines = [row for row in csv.DictReader(io.StringIO(report(records, "csv"))) if row["kind"] == "term"]
+    assert {row["name"]: float(row["effect"]) for row in lines} == {n: term["effect"] for n, term in terms.items()}
+
+
+def test_a_fraction_reports_its_aliases(ablation: Ablation) -> None:
+    records = ablation(modelled, count=4, design="fractional_factorial")
+    terms = {term["name"]: term for term in content(records)["factorial"]["terms"]}
+    assert terms["scale:slow"]["aliases"] == ["decay:heads"]
+    assert terms["scale:slow"]["effect"] == pytest.approx(1.5, abs=0.3)
+    assert "| decay:heads |" in report(records, "markdown")
+    lines = {row["name"]: row["difference"] for row in csv.DictReader(io.StringIO(report(records, "csv")))}
+    assert lines["scale"] == "model: scale + slow:decay:heads"
+
+
+def test_other_designs_have_no_model(ablation: Ablation) -> None:
+    assert content(ablation(modelled))["factorial"] is None
+
+
+def test_more_levels_than_two_have_words(ablation: Ablation) -> None:
+    levels = {"rate": {"levels": {"a": {}, "b": {"optim.lr": 2e-4}, "c": {"optim.lr": 3e-4}}}}
+    records = ablation(lambda cell, seed: 50 + noise(cell, seed), design="factorial", factors=levels)
+    assert content(records)["factorial"]["terms"] == []
+    assert "rate has more than two levels" in report(records, "table")
+
+
+def test_what_pairing_was_worth_is_one_line(ablation: Ablation) -> None:
+    records = ablation(modelled, seeds=6)
+    cells: dict[str, dict[int, float]] = {}
+    for trial in records.trials():
+        cells.setdefault(trial.cell, {})[trial.seed] = 100 * (trial.score or 0)
+    expected, found = pairing(cells), content(records)["pairing"]
+    assert expected.ratio is not None and expected.interval is not None
+    assert found["ratio"] == pytest.approx(expected.ratio)
+    assert (found["cells"], found["seeds"]) == (4, list(range(6)))
+    line = (
+        f"is {found['ratio']:.2f} of that with unpaired ones (95 % interval {found['low']:.2f} to {found['high']:.2f}"
+    )
+    for style in ("table", "markdown"):
+        text = report(records, style)  # type: ignore[arg-type]
+        assert text.count(line) == 1 and "pairing helped" in text
+
+
+def test_labels_of_an_a_a_study_share_no_seed(ablation: Ablation) -> None:
+    records = ablation(lambda cell, seed: 50 + noise(cell, seed), design="a_a", factors={})
+    assert "share no seed" in content(records)["pairing"]["cannot"]
+
+
+def test_one_seed_has_words_and_no_star(ablation: Ablation) -> None:
+    records = ablation(lambda cell, seed: 80.0 if cell == "full" else 20.0, seeds=1)
+    found = content(records)
+    for row in found["comparisons"]:
+        assert (row["p"], row["significant"], row["low"], row["p_sign_flip"]) == (None,) * 4
+        assert "one seed" in row["conclusion"]
+    assert found["pairing"]["ratio"] is None and found["pairing"]["cannot"]
+    assert starred(report(records, "markdown")) == []
+
+
+def test_no_variation_has_words_and_no_star(ablation: Ablation) -> None:
+    def same(cell: str, seed: int) -> float:
+        return {"full": 60.0, "without_scale": 60.0, "without_slow": 58.0}.get(cell, 40.0) + seed
+
+    records = ablation(same)
+    found = {row["name"]: row for row in content(records)["comparisons"]}
+    assert "equal at every seed" in found["scale"]["conclusion"]
+    assert "same at every seed" in found["slow"]["conclusion"]
+    assert all(row["significant"] is None for row in found.values())
+    assert "do not vary" in content(records)["pairing"]["cannot"]
+    assert starred(report(records, "markdown")) == []
+
+
+def test_a_factorial_model_without_error_has_no_star(ablation: Ablation) -> None:
+    records = ablation(lambda cell, seed: 50.0 + 2 * ("scale" in cell), design="factorial")
+    terms = content(records)["factorial"]["terms"]
+    assert all(term["significant"] is None and term["p"] is None for term in terms)
+    assert terms[0]["effect"] == pytest.approx(2.0) and "no test" in terms[0]["conclusion"]
+    assert starred(report(records, "markdown")) == []
+
+
+@pytest.mark.parametrize("state", ["failed", "diverged", "collapsed", "out_of_memory", "preempted", "early_stopped"])
+def test_a_cell_that_never_ends_well_is_shown(ablation: Ablation, state: str) -> None:
+    def lost(cell: str, seed: int) -> End:
+        return state if cell == "without_slow" else modelled(cell.replace("without_", ""), seed)
+
+    records = ablation(lost)
+    found = {row["name"]: row for row in content(records)["comparisons"]}
+    assert found["slow"]["effect"] is None and found["slow"]["significant"] is None
+    assert "no seed has both scores" in found["slow"]["conclusion"]
+    assert [gap["state"] for gap in found["slow"]["missing"]] == [f"without_slow {state}"] * 4
+    assert found["scale"]["p"] is not None, "other rows stand"
+    assert content(records)["pairing"]["cells"] == 3
+    text = report(records, "markdown")
+    assert not any("| slow |" in line for line in starred(text))
+    assert f"slow: seed 3 without: without_slow {state}" in text
+    assert f"12 completed, 4 {state}" in text
+    for style in ("table", "csv"):
+        assert f"without_slow {state}" in report(records, style)  # type: ignore[arg-type]
+
+
+def test_a_failed_cell_of_a_factorial_design_is_shown(ablation: Ablation) -> None:
+    def lost(cell: str, seed: int) -> End:
+        return "failed" if cell == "scale+slow" else modelled(cell, seed)
+
+    records = ablation(lost, design="factorial")
+    found = content(records)["factorial"]
+    assert {gap["cell"] for gap in found["missing"]} == {"scale+slow"} and len(found["missing"]) == 4
+    assert "scale+slow seed 0: failed" in report(records, "table")
+
+
+def test_a_study_without_any_score_is_reported(ablation: Ablation) -> None:
+    records = ablation(lambda cell, seed: "failed", design="factorial")
+    for style in ("table", "markdown", "csv", "json"):
+        report(records, style)  # type: ignore[arg-type]
+    found = content(records)
+    assert all(term["conclusion"] == "no trial has a score" for term in found["factorial"]["terms"])
+    assert found["pairing"]["cannot"] and found["early_stopping"]["stopped"] == 0
+    assert starred(report(records, "markdown")) == []
+
+
+@pytest.fixture
+def search(make_study: Callable[..., Study], enter: Callable[..., TrialRecord], tmp_path: Path) -> StudyRecords:
+    """Nine trials of 9 epochs with rungs after 1 and 3: six to the end, two stopped, one diverged."""
+    study = make_study(budget={"trials": 9, "epochs": 9}, scheduler={"type": "asha", "grace": 0.1})
+    records = StudyRecords.create_or_open(tmp_path / "runs", study)
+    ends = [("completed", 9)] * 6 + [("early_stopped", 1), ("early_stopped", 3), ("diverged", 2)]
+    for index, (state, epoch) in enumerate(ends):
+        early = [0.30, 0.10, 0.20, 0.50, 0.40, 0.60, 0.0, 0.05, 0.9][index]
+        metrics = {"probe_rung.top1": early} | ({"probe.top1": 0.5 + 0.01 * index} if epoch == 9 else {})
+        overrides = {"optim.lr": 0.001 * (1 + index)} if index else {}
+        trial = enter(records, study, index, overrides, state, epoch=epoch, metrics=metrics)
+        lines = [
+            {"kind": "rung", "epoch": at, "step": at, "probe_rung.top1": early if at == 1 else 0.5 + 0.01 * index}
+            for at in range(1, epoch + 1)
+        ]
+        (trial.directory / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return records
+
+
+def test_rungs_are_compared_with_the_end(search: StudyRecords) -> None:
+    found = content(search)["agreement"]
+    first, second = found["rungs"]
+    expected = stats.spearmanr([0.30, 0.10, 0.20, 0.50, 0.40, 0.60], range(6)).statistic
+    assert (first["epoch"], first["trials"], first["spearman"]) == (1, 6, pytest.approx(expected))
+    assert (second["epoch"], second["spearman"], second["best_kept"]) == (3, pytest.approx(1.0), True)
+    for style in ("table", "markdown"):
+        text = report(search, style)  # type: ignore[arg-type]
+        assert f"{expected:+.2f} at epoch 1, +1.00 at epoch 3" in text
+        assert "of the trials that were stopped nothing is known" in text
+
+
+def test_what_early_stopping_saved_is_said_with_its_rule(search: StudyRecords) -> None:
+    found = content(search)["early_stopping"]
+    assert (found["trials"], found["stopped"], found["epochs_full"]) == (9, 2, 81)
+    assert (found["epochs_saved"], found["share_saved"]) == (8 + 6, pytest.approx(14 / 81)), "not what diverged"
+    assert found["rule"].startswith("asha at epochs 1, 3")
+    text = report(search, "table")
+    assert "2 of 9 trials stopped, 14 of 81 epochs saved (17 %)" in text
+    assert "1 diverged" in text and "2 early_stopped" in text
+
+
+def test_a_study_without_early_stopping_says_what_it_would_have_seen(ablation: Ablation) -> None:
+    records = ablation(modelled)
+    found = content(records)
+    assert found["early_stopping"]["words"] == ["early stopping: none, every trial runs to the end"]
+    assert found["agreement"]["rungs"][0]["epoch"] == 1
+    assert "0 trials have both scores" in found["agreement"]["words"][0]
