@@ -36,7 +36,7 @@ def holds(value: Any, allowed: Sequence[Any] | str) -> bool:
     if allowed == SET:
         return value is not None
     if allowed == POSITIVE:
-        return value is not None and value > 0
+        return isinstance(value, int | float) and value > 0
     return value in allowed
 
 

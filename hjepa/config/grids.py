@@ -5,9 +5,17 @@ from hjepa.config.learning import EvaluationConfig
 from hjepa.config.model import ModelConfig, PredictorConfig
 from hjepa.config.target import TargetConfig
 
+#: Patches per side; attention over the 65,536 of such a grid is beyond any device already.
+MAX_GRID = 256
+
 
 def refuse_grids(model: ModelConfig, views: ViewsConfig, evaluation: EvaluationConfig, levels: int) -> None:
     """Raise ValueError for patches that do not tile what an encoder sees, or leave no cell at some of the `levels`."""
+    smallest = min(model.training_patches)
+    if views.size // smallest > MAX_GRID:
+        name = "patch_size" if model.patch_sizes is None else "patch_sizes"
+        least = -(-views.size // MAX_GRID)
+        raise ValueError(f"model.{name}: got {smallest}; allowed at least {least} at views.size {views.size}")
     least = max(2, 1 << (levels - 1))
     bad = [size for size in model.training_patches if views.size % size or views.size // size < least]
     if model.patch_sizes is not None and bad:

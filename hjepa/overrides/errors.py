@@ -9,8 +9,21 @@ class ConfigError(ValueError):
     """A configuration that cannot be used; its text is one line a problem."""
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = list(problems)
+        self.problems = [_line(text) for text in problems]
         super().__init__("\n".join(self.problems))
+
+
+#: Longer lines lose their middle: what was given may be of any length.
+MAX_LINE = 2000
+
+
+def _line(text: str) -> str:
+    """A text as one line of signs that a terminal shows: whatever a file holds stands in it."""
+    if len(text) > MAX_LINE:
+        text = f"{text[: MAX_LINE // 2]} ... {text[-MAX_LINE // 2 :]}"
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else " " if sign.isspace() else ascii(sign)[1:-1] for sign in text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

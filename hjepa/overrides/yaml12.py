@@ -3,22 +3,64 @@
 PyYAML follows YAML 1.1, where `on`, `off`, `yes` and `no` are booleans and `1e-4` is a string.
 """
 
+import math
 import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from hjepa.overrides.errors import ConfigError
+from hjepa.overrides.errors import ConfigError, shown
 
 MAX_BYTES = 1_000_000
-MAX_ALIASES = 100
+#: Values of a file, those that an alias repeats counted each time.
+MAX_VALUES = 20_000
+MAX_DEPTH = 40
+#: Whole numbers are of 64 bits, as everywhere they go.
+MAX_INTEGER = 2**63
+
+
+class _Refused(yaml.YAMLError):
+    """What YAML allows and a settings file may not hold."""
+
+    def __init__(self, what: str, mark: Any) -> None:
+        super().__init__(what if mark is None else f"{what}, in line {mark.line + 1}")
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with 1.2 scalars; duplicate keys are refused."""
+    """SafeLoader with 1.2 scalars, of bounded size; tags, duplicate keys and aliases of themselves are refused."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (an instance variable to PyYAML's stubs)
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+        self._made = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Refuse what is too deep, too much or tagged while it is read, before anything is built of it."""
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        self._made += 1
+        if self._depth > MAX_DEPTH:
+            raise _Refused(f"nested more than {MAX_DEPTH} deep", event.start_mark)
+        if self._made > MAX_VALUES:
+            raise _Refused(f"more than {MAX_VALUES} values", event.start_mark)
+        tag = getattr(event, "tag", None)  # an alias has none
+        if tag is not None:
+            raise _Refused(f"got the tag {shown(tag)}; allowed no tags", event.start_mark)
+        if isinstance(event, yaml.ScalarEvent) and any("\ud800" <= letter <= "\udfff" for letter in event.value):
+            raise _Refused("got half of a character (a surrogate)", event.start_mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def get_single_node(self) -> yaml.Node | None:
+        """The document; refused where its aliases repeat too much."""
+        node = super().get_single_node()
+        if node is not None:
+            _count(node, {})
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         self.flatten_mapping(node)
@@ -29,10 +71,26 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, "a key must be a scalar", key_node.start_mark)
             if key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", key_node.start_mark
+                    None, None, f"the key '{shown(key)}' is given twice", key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+def _count(node: yaml.Node, known: dict[int, int]) -> int:
+    """The values of a node with all that its aliases repeat. Raises _Refused."""
+    if id(node) in known:
+        if not known[id(node)]:
+            raise _Refused("got an alias inside of what it repeats", node.start_mark)
+        return known[id(node)]
+    known[id(node)] = 0
+    inside = node.value if isinstance(node, yaml.CollectionNode) else []
+    pairs = [item for pair in inside for item in pair] if isinstance(node, yaml.MappingNode) else inside
+    count = 1 + sum(_count(item, known) for item in pairs)
+    if count > MAX_VALUES:
+        raise _Refused(f"its aliases repeat more than {MAX_VALUES} values", node.start_mark)
+    known[id(node)] = count
+    return count
 
 
 class _Dumper(yaml.SafeDumper):
@@ -61,7 +119,10 @@ for _tag, _pattern, _first in _SCALARS:
 
 
 def _integer(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
-    return int(loader.construct_scalar(node))
+    text = str(loader.construct_scalar(node))
+    if len(text) > 20 or not -MAX_INTEGER <= int(text) < MAX_INTEGER:
+        raise _Refused(f"got the whole number {shown(text)}; allowed 64 bits", node.start_mark)
+    return int(text)
 
 
 def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
@@ -74,6 +135,9 @@ _Loader.add_constructor("tag:yaml.org,2002:float", _number)
 
 
 def _represent_float(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:
+    if not math.isfinite(value):
+        text = ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
+        return dumper.represent_scalar("tag:yaml.org,2002:float", text)
     text = repr(value)
     if "e" in text and "." not in text:  # 1e-05 is a string to YAML 1.1 readers; 1.0e-05 is a number to both
         text = text.replace("e", ".0e")
@@ -89,13 +153,12 @@ def parse(text: str, source: str = "") -> Any:
     if len(text) > MAX_BYTES:
         raise ConfigError([f"YAML of {len(text)} bytes; allowed at most {MAX_BYTES}{where}"])
     try:
-        aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader))
-        if aliases > MAX_ALIASES:
-            raise ConfigError([f"YAML with {aliases} aliases; allowed at most {MAX_ALIASES}{where}"])
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        loader = _Loader(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        if isinstance(error, ConfigError):
-            raise
         message = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError([f"not readable as YAML: {message}{where}"]) from error
 
@@ -103,13 +166,19 @@ def parse(text: str, source: str = "") -> Any:
 def read(path: Path) -> Any:
     """The value of a YAML file. Raises ConfigError when it is missing, too large or not YAML."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ConfigError([f"{path}: {path.stat().st_size} bytes; allowed at most {MAX_BYTES}"])
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)  # no more, whatever the file says of its size
+        text = data.decode("utf-8")
     except FileNotFoundError:
         raise ConfigError([f"{path}: no such file"]) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror or error}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: cannot be read: byte {error.start} is no UTF-8 text"]) from error
+    except ValueError as error:  # a path that cannot be
         raise ConfigError([f"{path}: cannot be read: {error}"]) from error
+    if len(data) > MAX_BYTES:
+        raise ConfigError([f"{path}: too large for settings; allowed at most {MAX_BYTES} bytes"])
     return parse(text, str(path))
 
 

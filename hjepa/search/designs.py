@@ -5,6 +5,7 @@ configurations by name; two cells that resolve to the same configuration run onc
 """
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,8 @@ from hjepa.search.fractional import aliases, fraction, resolution, roman
 SEED_STRIDE = 10_000
 #: More configurations than this are a mistake.
 MAX_CELLS = 512
+#: A fraction of more factors takes long to find.
+MAX_FRACTION = 10
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ def make_design(spec: AblationSpec, factors: tuple[Factor, ...], source: str) ->
         raise ConfigError(
             [f"ablation.factors.{many[0]}: got levels; design {spec.design} allowed {allowed} ({source})"]
         )
+    _refuse_many(spec, factors, source)
     if spec.design == "a_a":
         return _a_a(spec.labels or 2)
     try:
@@ -89,6 +93,18 @@ def make_design(spec: AblationSpec, factors: tuple[Factor, ...], source: str) ->
     if design.size > MAX_CELLS:
         raise ConfigError([f"ablation.factors: give {design.size} cells; allowed at most {MAX_CELLS} ({source})"])
     return design
+
+
+def _refuse_many(spec: AblationSpec, factors: tuple[Factor, ...], source: str) -> None:
+    """Raise ConfigError for what would take long to list only to be refused."""
+    if (spec.labels or 0) > MAX_CELLS:
+        raise ConfigError([f"ablation.labels: got {spec.labels}; allowed at most {MAX_CELLS} ({source})"])
+    most = MAX_FRACTION if spec.design == "fractional_factorial" else MAX_CELLS
+    if len(factors) > most:
+        raise ConfigError([f"ablation.factors: got {len(factors)}; allowed at most {most} ({source})"])
+    cells = math.prod(len(factor.levels) for factor in factors) if spec.design == "factorial" else 0
+    if cells > MAX_CELLS:
+        raise ConfigError([f"ablation.factors: give {cells} cells; allowed at most {MAX_CELLS} ({source})"])
 
 
 def _all(factors: Sequence[Factor], level: str) -> dict[str, str]:

@@ -18,6 +18,10 @@ from hjepa.search.schema import RESERVED
 from hjepa.search.space import KINDS, Condition, Dimension, Space
 
 ConfigOf = Callable[[Mapping[str, Any]], Config]
+#: More choices than this are a mistake: each is tried before anything runs, and with those of every other dimension.
+MAX_CHOICES = 100
+MAX_DIMENSIONS = 64
+MAX_STEPS = 1e9
 
 
 def parse_space(tree: Mapping[str, Any], config_of: ConfigOf, base: Config, source: str) -> Space:
@@ -27,6 +31,8 @@ def parse_space(tree: Mapping[str, Any], config_of: ConfigOf, base: Config, sour
     """
     if not tree:
         raise ConfigError([problem("space", tree, "at least one dimension", source=source)])
+    if len(tree) > MAX_DIMENSIONS:
+        raise ConfigError([f"space: got {len(tree)} dimensions; allowed at most {MAX_DIMENSIONS} ({source})"])
     dimensions: list[Dimension] = []
     problems: list[str] = []
     for path, spec in tree.items():
@@ -92,6 +98,8 @@ def _choices(spec: Mapping[str, Any], where: str) -> tuple[Any, ...]:
         raise ConfigError([problem(f"{where}.step", spec["step"], "only with uniform or int")])
     if not isinstance(choices, list) or len(choices) < 2:
         raise ConfigError([problem(f"{where}.choice", choices, "a list of two or more values")])
+    if len(choices) > MAX_CHOICES:
+        raise ConfigError([f"{where}.choice: got {len(choices)} values; allowed at most {MAX_CHOICES}"])
     for number, choice in enumerate(choices):
         if choice in choices[:number]:
             raise ConfigError([f"{where}.choice: got {shown(choice)} twice; allowed different values"])
@@ -107,7 +115,12 @@ def _range(spec: Mapping[str, Any], kind: str, knob: Knob, where: str) -> tuple[
         raise ConfigError([f"{where}: got {kind}; allowed {allowed} or choice, as the field is a whole number"])
     bounds = spec[kind]
     number: Callable[[Any], bool] = _whole if "int" in kind else _finite
-    if not (isinstance(bounds, list) and len(bounds) == 2 and all(map(number, bounds)) and bounds[0] < bounds[1]):
+    if not (
+        isinstance(bounds, list)
+        and len(bounds) == 2
+        and all(map(number, bounds))
+        and 0 < bounds[1] - bounds[0] < math.inf
+    ):
         raise ConfigError(
             [
                 problem(
@@ -128,7 +141,8 @@ def _step(spec: Mapping[str, Any], kind: str, low: float, high: float, where: st
     if kind.startswith("log_"):
         raise ConfigError([problem(f"{where}.step", step, "only with uniform or int")])
     fits = (_whole(step) if kind == "int" else _finite(step)) and step > 0
-    if not fits or abs((high - low) / step - round((high - low) / step)) > 1e-6:
+    steps = (high - low) / step if fits else 0.0
+    if not 1 <= steps < MAX_STEPS or abs(steps - round(steps)) > 1e-6:
         raise ConfigError([problem(f"{where}.step", step, f"a divisor of high - low, {high - low:g}")])
     return float(step) if kind == "uniform" else int(step)
 

@@ -13,7 +13,7 @@ from hjepa.overrides import ConfigError, yaml12
 SCALARS = (
     st.none()
     | st.booleans()
-    | st.integers()
+    | st.integers(-yaml12.MAX_INTEGER, yaml12.MAX_INTEGER - 1)
     | st.floats(allow_nan=False)
     | st.sampled_from(["on", "off", "yes", "no", "1e-4", "null", "~", "0x10", "1_000", "12:30", "", "a: b", "- x", "#"])
     | st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
@@ -69,8 +69,13 @@ def test_what_is_written_reads_back(value: Any) -> None:
         ("a: 1\na: 2", "the key 'a' is given twice"),
         ("a: [1", "not readable as YAML"),
         ("? [1, 2]\n: 3", "a key must be a scalar"),
-        ("a: &x [1]\n" + "\n".join(f"b{i}: *x" for i in range(101)), "101 aliases; allowed at most 100"),
-        ("a: !!python/object:os.system {}", "not readable as YAML"),
+        ("a: &x [1]\n" + "\n".join(f"b{i}: *x" for i in range(yaml12.MAX_VALUES // 2)), "more than 20000 values"),
+        ("a: &x [*x]", "an alias inside of what it repeats, in line 1"),
+        ("a: !!python/object:os.system {}", "got the tag tag:yaml.org,2002:python/object:os.system; allowed no tags"),
+        ("a: !!bool maybe", "allowed no tags"),
+        (f"a: {yaml12.MAX_INTEGER}", "got the whole number 9223372036854775808; allowed 64 bits"),
+        ('a: "\\ud800"', "half of a character"),
+        ("a: " + "[" * 50 + "]" * 50, "nested more than 40 deep"),
     ],
 )
 def test_what_is_refused(text: str, said: str) -> None:
