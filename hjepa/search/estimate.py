@@ -14,12 +14,13 @@ from hjepa.search import ablation_plan
 from hjepa.search.cost_classes import Key, Sample, cost_class, distinct, samples
 from hjepa.search.durations import clock
 from hjepa.search.plan import Plan
+from hjepa.search.records import StudyRecords
 
 #: Classes that are measured at most, and seconds after which no further one is begun.
 CLASSES, SECONDS = 12, 60.0
-#: Starting Ray and a first process for each of the trials at once, and each trial beyond its own work (seconds on two
-#: cores, `benchmarks/trial_overhead.py`).
-STUDY_START, TRIAL_START = 12.0, 1.2
+#: Starting Ray and a first process, and each trial beyond its own work, in seconds as measured on two cores (the
+#: latter by `benchmarks/trial_overhead.py`).
+STUDY_START, TRIAL_START = 20.0, 1.2
 
 
 class Cost(Protocol):
@@ -53,7 +54,7 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A study's cost. `trials` are executed; training, probes and start are seconds of a mean trial at full budget.
+    """A study's cost. `trials` are executed, beside the `ended` ones of its directory; training, probes and start are seconds of a mean trial at full budget.
 
     `low` and `high` are seconds of the cheapest and the dearest configuration; `share` is the part of the training
     that early stopping is expected to leave, `seconds` the study's time with it, `longest` without. Of `classes`
@@ -61,6 +62,7 @@ class Estimate:
     """
 
     trials: int
+    ended: int
     concurrent: int
     training: float
     probes: float
@@ -103,13 +105,16 @@ def estimate(plan: Plan, measure: Measure, progress: Progress | None = None, *, 
     training = factor * statistics.fmean(cell.training for cell in cells) / workers
     probes = factor * statistics.fmean(cell.probes for cell in cells)
     start = statistics.fmean(cell.start for cell in cells) + TRIAL_START
-    trials = executed(plan)
+    ended = _ended(plan)
+    trials = max(0, executed(plan) - ended)
     share = stopping_share(plan)
     rounds = math.ceil(trials / plan.concurrent)
     longest = STUDY_START + rounds * (training + probes + start)
     used = trials * (share * (training + probes) + start)
+    hurried = STUDY_START + max(used / plan.concurrent, training + probes + start)
     return Estimate(
         trials=trials,
+        ended=ended,
         concurrent=plan.concurrent,
         training=training,
         probes=probes,
@@ -117,8 +122,8 @@ def estimate(plan: Plan, measure: Measure, progress: Progress | None = None, *, 
         low=low / workers,
         high=high / workers,
         share=share,
-        seconds=min(longest, STUDY_START + max(used / plan.concurrent, training + probes + start)),
-        longest=longest,
+        seconds=min(longest, hurried) if trials else 0.0,
+        longest=longest if trials else 0.0,
         device_seconds=used * workers,
         checkpoint_bytes=trials * statistics.fmean(cell.checkpoint_bytes for cell in cells),
         classes=len(classes),
@@ -166,6 +171,13 @@ def _spread(found: Sequence[Sample], costs: Mapping[Key, Cost]) -> tuple[float, 
     return mean, math.prod(map(min, ratios.values())), math.prod(map(max, ratios.values()))
 
 
+def _ended(plan: Plan) -> int:
+    """Trials that the study's directory holds already, and that will not run again."""
+    if not (plan.directory / "study.yaml").is_file():
+        return 0
+    return sum(trial.final and trial.duplicate_of is None for trial in StudyRecords.open(plan.directory).trials())
+
+
 def executed(plan: Plan) -> int:
     """Trials that would run: a configuration under two names runs once."""
     design = plan.study.design
@@ -191,6 +203,7 @@ def render(found: Estimate) -> str:
     """The estimate as lines of the plan."""
     stopped = f"; at most {clock(found.longest)} if none stops early" if found.share < 1 else ""
     trials = f"{found.trials} trial{'s' * (found.trials != 1)}, {found.concurrent} at once"
+    trials += f"; {found.ended} more have ended" if found.ended else ""
     parts = f"training {clock(found.training)}, probes {clock(found.probes)}, start-up {clock(found.start)}"
     wide = f"; from {clock(found.low)} to {clock(found.high)}" if found.high > 1.1 * found.low else ""
     rest = found.classes - found.measured

@@ -12,6 +12,7 @@ from hjepa.overrides import ConfigError
 from hjepa.search.durations import clock
 from hjepa.search.estimate import STUDY_START, TRIAL_START, estimate, render, stopping_share
 from hjepa.search.plan import Plan, make_plan
+from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.study import Study
 
 MakeStudy = Callable[..., Study]
@@ -104,6 +105,20 @@ def test_patience_ends_the_measuring_but_not_before_the_baseline(make_study: Mak
     found = estimate(planned(make_study(space=BATCH)), meter, lambda *told: seen.append(told), patience=-1)
     assert meter.measured == [256]
     assert (found.measured, seen) == (1, [(0, 3, "baseline")])
+
+
+def test_trials_that_have_ended_cost_nothing_more(
+    make_study: MakeStudy, tmp_path: Path, enter: Callable[..., TrialRecord]
+) -> None:
+    study = make_study(space=BATCH, scheduler={"type": "none"}, budget={"trials": 2, "epochs": 4})
+    records = StudyRecords.create_or_open(tmp_path / "runs", study)
+    plan = make_plan(study, records.directory, {"CPU": 1})
+    enter(records, study, 0, {}, "completed", epoch=4, metrics={"probe.top1": 0.5})
+    found = estimate(plan, Meter())
+    assert (found.trials, found.ended) == (1, 1)
+    assert "for 1 trial, 1 at once; 1 more have ended" in render(found)
+    enter(records, study, 1, {"optim.lr": 0.002}, "failed")
+    assert estimate(plan, Meter()).seconds == estimate(plan, Meter()).device_seconds == 0.0
 
 
 def test_workers_share_the_training_and_cost_each(make_study: MakeStudy) -> None:
