@@ -69,7 +69,9 @@ def noise(cell: str, seed: int) -> float:
 
 def modelled(cell: str, seed: int) -> float:
     """50 points, a part of the seed, half an interaction of scale and slow, and what each factor is worth."""
-    there = cell.split("+")
+    there = list(WORTH) if cell == "full" else cell.split("+")
+    if cell.startswith("without_"):
+        there = [name for name in WORTH if cell != f"without_{name}"]
     both = 1.5 / 2 * (1 if ("scale" in there) == ("slow" in there) else -1)
     return 50 + 3 * (seed % 3) + both + sum(WORTH[name] for name in there if name in WORTH) + noise(cell, seed)
 
@@ -146,6 +148,19 @@ def test_what_pairing_was_worth_is_one_line(ablation: Ablation) -> None:
         assert text.count(line) == 1 and "pairing helped" in text
 
 
+def test_the_other_tests_stand_beside_the_t_test(ablation: Ablation) -> None:
+    few = ablation(modelled, seeds=5, margin=1.5)
+    assert "below 6 seeds the exact sign-flip test cannot reach 0.05 (its floor here: 0.0625)" in report(few, "table")
+    many = ablation(modelled, seeds=10, margin=1.5)
+    decay = content(many)["comparisons"][2]
+    low, high = decay["bootstrap"]
+    text = report(many, "markdown")
+    assert decay["bootstrap_coverage"] == 0.90 and f"{low:+.2f} to {high:+.2f} | 0.90 | ±1.5" in text
+    assert f"| {decay['p_sign_flip']:.4f} | {2 / 2**10:.4f} | {decay['p_wilcoxon']:.4f} |" in text
+    assert decay["conclusion"] == "no effect beyond ±1.5" and decay["p_equivalent"] < 0.05
+    assert "cannot reach 0.05" not in text
+
+
 def test_labels_of_an_a_a_study_share_no_seed(ablation: Ablation) -> None:
     records = ablation(lambda cell, seed: 50 + noise(cell, seed), design="a_a", factors={})
     assert "share no seed" in content(records)["pairing"]["cannot"]
@@ -185,7 +200,7 @@ def test_a_factorial_model_without_error_has_no_star(ablation: Ablation) -> None
 @pytest.mark.parametrize("state", ["failed", "diverged", "collapsed", "out_of_memory", "preempted", "early_stopped"])
 def test_a_cell_that_never_ends_well_is_shown(ablation: Ablation, state: str) -> None:
     def lost(cell: str, seed: int) -> End:
-        return state if cell == "without_slow" else modelled(cell.replace("without_", ""), seed)
+        return state if cell == "without_slow" else modelled(cell, seed)
 
     records = ablation(lost)
     found = {row["name"]: row for row in content(records)["comparisons"]}
@@ -263,9 +278,22 @@ def test_what_early_stopping_saved_is_said_with_its_rule(search: StudyRecords) -
     assert "1 diverged" in text and "2 early_stopped" in text
 
 
+def test_what_early_stopping_risked_is_replayed(search: StudyRecords) -> None:
+    """At its rungs the six completed trials stand in another order than at the end."""
+    found = content(search)["early_stopping"]
+    risk = found["risk"]
+    assert (risk["trials"], risk["orders"], risk["cannot"]) == (6, 200, None)
+    assert 0 < risk["saved"] < 1
+    assert 0 <= risk["lost"] <= 1
+    assert 0 <= risk["regret"] <= 0.05
+    assert "early stopping, replayed over the 6 completed trials in 200 random orders" in report(search, "markdown")
+    assert content(search)["early_stopping"] == found, "the orders are drawn from a seed"
+
+
 def test_a_study_without_early_stopping_says_what_it_would_have_seen(ablation: Ablation) -> None:
     records = ablation(modelled)
     found = content(records)
+    assert found["early_stopping"]["risk"] is None
     assert found["early_stopping"]["words"] == ["early stopping: none, every trial runs to the end"]
     assert found["agreement"]["rungs"][0]["epoch"] == 1
     assert "0 trials have both scores" in found["agreement"]["words"][0]

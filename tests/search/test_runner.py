@@ -161,6 +161,29 @@ def test_a_small_study_from_the_command_to_the_report(bench: Bench) -> None:
     assert [trial.result for trial in bench.trials()[:5]] == [trial.result for trial in trials]
 
 
+def test_promotion_pauses_trials_and_resumes_the_best_from_their_checkpoints(bench: Bench) -> None:
+    bench.write(
+        budget={"trials": 4, "epochs": 4},
+        scheduler={"variant": "promotion", "grace": 0.25, "reduction": 2, "min_trials": 2},
+    )
+    code, _, err = bench.run()
+    assert code == 0, err + bench.log()
+    trials = bench.trials()
+    assert {trial.state for trial in trials} == {"completed", "early_stopped"}, [t.reason for t in trials]
+    assert "a trial pauses, and goes on when it is among the best 1/2 there" in err
+    assert "  paused  " in err
+    for trial in trials:
+        ends = [line["epoch"] for line in lines(trial) if line["kind"] in ("rung", "full") and line["epoch"]]
+        steps = [line["step"] for line in lines(trial) if line["kind"] == "step"]
+        assert ends == list(range(1, (trial.epoch or 0) + 1)), "resumed, and never begun again"
+        assert steps == sorted(set(steps))
+        assert trial.promoted == {1: None, 2: 1, 4: 2}[trial.epoch or 0]
+        assert trial.state == "completed" or "is not among the best" in (trial.reason or "")
+    assert {name: run.data.tags["hjepa.state"] for name, run in mirrored(bench.directory).items()} == {
+        trial.id: trial.state for trial in trials
+    }
+
+
 def test_a_study_that_is_stopped_or_killed_goes_on(bench: Bench) -> None:
     bench.write(budget={"trials": 2, "epochs": 30}, base={"data.train_size": 400}, scheduler={"type": "none"})
     process = bench.start()
