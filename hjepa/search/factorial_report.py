@@ -145,9 +145,8 @@ def _words(found: Factorial, copies: Sequence[str]) -> list[str]:
     notes = [f"model: {note}" for note in found.notes]
     if tests and found.residual_sd is not None:
         error = f"residual sd {found.residual_sd:.2f} points on {found.freedom} degrees of freedom"
-        notes.insert(
-            0, f"model: score = seed + terms by least squares over all cells; {error}; Holm over {tests} terms"
-        )
+        fit = f"model: score = seed + terms by least squares over all cells; {error}; Holm over {tests} terms"
+        notes.insert(0, f"{fit}; the comparisons, each on its own seeds' differences, stay the primary tests")
     if copies:
         named = ", ".join(copies)
         notes.append(

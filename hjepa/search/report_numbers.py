@@ -10,6 +10,9 @@ from hjepa.search import factorial_report, importance_report, stopping_report
 from hjepa.search.records import StudyRecords
 from hjepa.search.study import Study
 
+#: The keys of the JSON report that are made here.
+KEYS = ("factorial", "pairing", "importances", "agreement", "early_stopping")
+
 
 class Section(NamedTuple):
     """A table of a report, under its title."""
@@ -51,4 +54,4 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
 
 def lines(found: Mapping[str, Any]) -> list[str]:
     """What is said of these numbers, in a line each."""
-    return [line for part in found.values() if part is not None for line in part["words"]]
+    return [line for key in KEYS if found.get(key) is not None for line in found[key]["words"]]
