@@ -24,6 +24,7 @@ LAYERS = [
 ]
 #: The part of `search` that knows no engine, nor torch.
 PURE = ["study", "schema", "space", "space_file", "plan", "records", "trial_record", "same_study", "files"]
+PURE += ["states", "owner"]
 PURE += ["analysis", "report", "export", "ablation_schema", "factors", "designs", "fractional", "ablation_path"]
 PURE += [
     "design_checks",
@@ -56,6 +57,14 @@ PURE += [
     "live",
     "status",
     "report_numbers",
+    "report_details",
+    "report_tables",
+    "report_latex",
+    "report_page",
+    "figures",
+    "figure_style",
+    "figure_scores",
+    "figure_curves",
     "factorial_report",
     "importance_report",
     "stopping_report",
@@ -66,6 +75,8 @@ FREE = ("hjepa.config", "hjepa.overrides", "hjepa.runtime.environment", "hjepa.r
 FENCES = {
     "optuna": {"sampler", "importances"},
     "ray": {"adapters", "nested", "runner", "session", "trainable"},
+    "matplotlib": {"figures", "figure_style", "figure_scores", "figure_curves"},
+    "jinja2": {"report_page"},
     "mlflow": {"tracking_model", "tracking_source", "tracking_store"},
 }
 #: Engines that a pure module calls, and imports only then: (module, engine).

@@ -13,10 +13,9 @@ from hjepa.cli import features as feature_table
 from hjepa.cli.confirm import confirm
 from hjepa.cli.errors import run_app
 from hjepa.cli.export import export
-from hjepa.cli.options import StoreUri, StudySource
 from hjepa.cli.plan import plan
+from hjepa.cli.report import report
 from hjepa.cli.run import run
-from hjepa.cli.sources import study_records
 from hjepa.cli.status import status
 from hjepa.cli.sync import sync
 from hjepa.cli.ui import ui
@@ -34,15 +33,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-
-
-class ReportFormat(StrEnum):
-    """Formats of a report."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
-    markdown = "markdown"
 
 
 class FeatureFormat(StrEnum):
@@ -102,19 +92,6 @@ def _check(file: Path) -> str:
 app.command(epilog="Example: hjepa-search plan search_spaces/phase1.yaml --trials 12 --epochs 6")(plan)
 
 
-@app.command(epilog="Example: hjepa-search report runs/quickstart --format json")
-def report(
-    source: StudySource,
-    style: Annotated[ReportFormat, typer.Option("--format", help="How to print it.")] = ReportFormat.table,
-    tracking_uri: StoreUri = None,
-) -> None:
-    """Print a study's results: an ablation's comparisons, configurations ranked, the floors, and what to do next."""
-    from hjepa.search import report as reports  # only now: its statistics take seconds to load
-
-    with study_records(source, tracking_uri) as records:
-        sys.stdout.write(reports.report(records, style.value))
-
-
 @app.command(epilog="Example: hjepa-search schema --study > study.schema.json")
 def schema(
     study: Annotated[bool, typer.Option("--study", help="Of study files, not of experiment files.")] = False,
@@ -134,6 +111,7 @@ def features(
 app.command(epilog="Example: hjepa-search run search_spaces/phase1.yaml --trials 12 --epochs 6")(run)
 app.command(epilog="Example: hjepa-search status runs/quickstart --watch")(status)
 app.command(epilog="Example: hjepa-search confirm runs/quickstart --top 3 --seeds 3")(confirm)
+app.command(epilog="Example: hjepa-search report runs/quickstart --format html --output report.html")(report)
 app.command(epilog="Example: hjepa-search export runs/quickstart --best --output best.yaml")(export)
 app.command(epilog="Example: hjepa-search ui runs/quickstart")(ui)
 app.command(epilog="Example: hjepa-search sync runs/quickstart")(sync)

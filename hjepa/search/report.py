@@ -1,4 +1,4 @@
-"""A study's results as a table, JSON, CSV or Markdown: the same rows in each."""
+"""A study's results: `content` is all of them as data, and every format holds the same numbers."""
 
 import csv
 import io
@@ -13,12 +13,20 @@ from rich.table import Table
 
 from hjepa.overrides import shown
 from hjepa.runtime.files import to_json
-from hjepa.search import ablation_report, comparisons, factorial_report, importance_report, report_numbers, selection
+from hjepa.search import (
+    ablation_report,
+    comparisons,
+    factorial_report,
+    importance_report,
+    report_details,
+    report_numbers,
+    selection,
+)
 from hjepa.search.analysis import Standing, counts, floors, standings
 from hjepa.search.records import SCHEMA_VERSION, StudyRecords, TrialRecord
 from hjepa.search.snapshot import Snapshot
 
-Format = Literal["table", "json", "csv", "markdown"]
+Format = Literal["table", "json", "csv", "markdown", "latex", "html"]
 COLUMNS = ("rank", "configuration", "trials", "state", "score", "sd", "metric", "epoch", "overrides")
 #: Ends whose reason a person wants to see.
 UNEXPECTED = ("diverged", "collapsed", "out_of_memory", "failed", "preempted")
@@ -26,12 +34,19 @@ UNEXPECTED = ("diverged", "collapsed", "out_of_memory", "failed", "preempted")
 SHOWN = 200
 #: Columns of the table whose cells wrap, at so many characters.
 WRAPPED = {"trials": 14, "state": 16, "overrides": 64, "conclusion": 40, "verdict": 32}
+#: Begins a note that is a command to run.
+NEXT = "next: "
 #: Columns of numbers.
 RIGHT = ("rank", "score", "sd", "epoch", "effect", "seeds", "on test", "fresh score", "importance", "by chance")
 
 
 def report(records: StudyRecords, style: Format) -> str:
     """The report of a study as text."""
+    if style in ("latex", "html"):
+        from hjepa.search import report_latex, report_page  # noqa: PLC0415 - the page's libraries take a second to load
+
+        render = {"latex": report_latex.latex, "html": report_page.page}[style]
+        return render(content(Snapshot(records)))
     return {"table": table, "json": as_json, "csv": as_csv, "markdown": markdown}[style](Snapshot(records))
 
 
@@ -41,8 +56,24 @@ def content(records: StudyRecords) -> dict[str, Any]:
     `floor` is what the baseline's untrained encoder scores by the objective, mean over seeds; `at` says
     that only trials at full budget can win; `trials` holds one row per configuration and seed. An
     ablation's has `comparisons` too, one row each, in points; a search's has `selection`: the winner, and what its
-    confirmation on fresh seeds says. Further keys are those of report_numbers.
+    confirmation on fresh seeds says. Further keys are those of report_numbers and report_details; `title`,
+    `heading` and `notes` are what is said of it all. LaTeX, HTML and figures are made from this alone.
     """
+    numbers = report_numbers.numbers(records)
+    notes = [note for note in _notes(records) if not note.startswith(NEXT)]
+    if is_ablation(records):
+        notes = [*ablation_report.notes(records, comparisons.compare(records)), *notes]
+    said = {"title": _title(records), "heading": heading(records), "notes": [*notes, *report_numbers.lines(numbers)]}
+    return _contract(records) | numbers | report_details.details(records) | said
+
+
+def _tabled(records: StudyRecords) -> dict[str, Any]:
+    """The JSON report without what stands beside its tables."""
+    return _contract(records) | report_numbers.numbers(records)
+
+
+def _contract(records: StudyRecords) -> dict[str, Any]:
+    """Its oldest keys."""
     trials = records.trials()
     objective = {**records.spec["objective"], "at": "final_budget"}
     found = {
@@ -56,7 +87,12 @@ def content(records: StudyRecords) -> dict[str, Any]:
         found["comparisons"] = [comparisons.entry(compared) for compared in comparisons.compare(records)]
     else:
         found["selection"] = selection.selection(records)
-    return found | report_numbers.numbers(records)
+    return found
+
+
+def heading(records: StudyRecords) -> str:
+    """What a report's tables are of."""
+    return ablation_report.heading(records) if is_ablation(records) else _title(records)
 
 
 def is_ablation(records: StudyRecords) -> bool:
@@ -96,7 +132,7 @@ def as_csv(records: StudyRecords) -> str:
     """
     if is_ablation(records):
         return _comparisons_csv(records)
-    found = content(records)
+    found = _tabled(records)
     rows = found["trials"]
     paths = list(dict.fromkeys(path for entry in rows for path in entry["overrides"]))
     names = [name for name in row_names() if name != "overrides"]
@@ -114,7 +150,7 @@ def as_csv(records: StudyRecords) -> str:
 
 def _comparisons_csv(records: StudyRecords) -> str:
     """One line a comparison, then one a term of a factorial model, numbers as in the JSON report; lists as JSON."""
-    found = content(records)
+    found = _tabled(records)
     entries = [*found["comparisons"], *factorial_report.as_comparisons(found["factorial"])]
     out = io.StringIO()
     writer = csv.DictWriter(out, list(entries[0]) if entries else ["name"], lineterminator="\n")
@@ -249,6 +285,6 @@ def _notes(records: StudyRecords) -> list[str]:
         return notes
     place = records.place
     if chosen["state"] == "unconfirmed":
-        notes.append(f"next: hjepa-search confirm {place}")
-    notes.append(f"next: hjepa-search export {place} --best --output best.yaml && hjepa-train best.yaml")
+        notes.append(f"{NEXT}hjepa-search confirm {place}")
+    notes.append(f"{NEXT}hjepa-search export {place} --best --output best.yaml && hjepa-train best.yaml")
     return notes

@@ -56,6 +56,12 @@ class _Report(_Strict):
     importances: dict[str, object]
     agreement: dict[str, object]
     early_stopping: dict[str, object]
+    configurations: list[dict[str, object]]
+    curves: list[dict[str, object]]
+    environment: dict[str, object]
+    title: str
+    heading: str
+    notes: list[str]
 
 
 @pytest.fixture

@@ -1,0 +1,19 @@
+"use strict";
+// A click on a column's head sorts its table: numbers by value, then by name; empty cells last.
+for (const button of document.querySelectorAll("th button")) {
+  button.addEventListener("click", () => {
+    const head = button.parentElement;
+    const falling = head.getAttribute("aria-sort") === "ascending";
+    const body = head.closest("table").tBodies[0];
+    const text = (row) => row.cells[head.cellIndex].textContent.trim();
+    const order = (a, b) => {
+      if (text(a) === "" || text(b) === "") return (text(a) === "") - (text(b) === "");
+      const [x, y] = [parseFloat(text(a)), parseFloat(text(b))];
+      const found = Number.isNaN(x) || Number.isNaN(y) ? text(a).localeCompare(text(b)) : x - y;
+      return falling ? -found : found;
+    };
+    for (const other of head.parentElement.cells) other.setAttribute("aria-sort", "none");
+    head.setAttribute("aria-sort", falling ? "descending" : "ascending");
+    body.append(...[...body.rows].sort(order));
+  });
+}
