@@ -1,6 +1,6 @@
 """The importances of a search's dimensions, from its records alone: only scores at full budget count."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hjepa.search.analysis import standings
@@ -9,6 +9,8 @@ from hjepa.search.study import Study
 
 #: Configurations with a full score below which nothing is said: the best quarter should be five.
 FEWEST = 20
+#: So many are enough: of more, these are taken evenly by rank.
+MOST = 500
 #: Columns of the table of importances.
 COLUMNS = ("field", "importance", "by chance", "configurations", "conclusion")
 
@@ -16,8 +18,9 @@ COLUMNS = ("field", "importance", "by chance", "configurations", "conclusion")
 def of_search(study: Study, records: StudyRecords) -> dict[str, Any]:
     """The importances of a search as in the JSON report; `cannot` says why there are none.
 
-    `dimensions` hold each a share of 1 (`importance`), what 95 % of shuffles of the scores stay below (`chance`), the
-    configurations in which it exists, and how many of the `best` of them lie at the bounds of its range.
+    `configurations` have a full score, of which `used` are in it. `dimensions` hold each a share of 1 (`importance`),
+    what 95 % of shuffles of the scores stay below (`chance`), the configurations in which it exists, and how many of
+    the `best` of them lie at the bounds of its range.
     """
     base = study.space.active({path: study.space.base[path] for path in study.space.paths})
     scored = [
@@ -25,14 +28,25 @@ def of_search(study: Study, records: StudyRecords) -> dict[str, Any]:
         for standing in standings(records)
         if standing.complete and standing.score is not None
     ]
-    found: dict[str, Any] = {"method": "PED-ANOVA", "configurations": len(scored), "dimensions": [], "cannot": None}
+    used = _spread(scored)
+    counts = {"configurations": len(scored), "used": len(used)}
+    found: dict[str, Any] = {"method": "PED-ANOVA", **counts, "dimensions": [], "cannot": None}
     if len(scored) < FEWEST:
         why = f"{len(scored)} configurations have a full score: at least {FEWEST} are needed"
         return found | {"cannot": why, "words": [f"importances: {why}"]}
     from hjepa.search.importances import importances  # noqa: PLC0415 - Optuna, for this alone
 
-    dimensions = [vars(entry) | {"conclusion": _conclusion(vars(entry))} for entry in importances(study.space, scored)]
-    return found | {"dimensions": dimensions, "words": _words(len(scored))}
+    dimensions = [vars(entry) | {"conclusion": _conclusion(vars(entry))} for entry in importances(study.space, used)]
+    return found | {"dimensions": dimensions, "words": _words(len(scored), len(used))}
+
+
+def _spread(scored: Sequence[tuple[Mapping[str, Any], float]]) -> list[tuple[Mapping[str, Any], float]]:
+    """At most MOST of them, from the best to the worst in even steps."""
+    if len(scored) <= MOST:
+        return list(scored)
+    ranked = sorted(scored, key=lambda point: -point[1])
+    last = len(ranked) - 1
+    return [ranked[round(number * last / (MOST - 1))] for number in range(MOST)]
 
 
 def rows(found: Mapping[str, Any] | None) -> list[list[str]]:
@@ -46,10 +60,11 @@ def by_path(found: Mapping[str, Any] | None) -> dict[str, float]:
     return {entry["path"]: entry["importance"] for entry in known if entry["importance"] is not None}
 
 
-def _words(count: int) -> list[str]:
+def _words(count: int, used: int) -> list[str]:
+    some = "" if used == count else f" ({used} of them, evenly by rank)"
     return [
-        f"importances (PED-ANOVA) are of reaching the best quarter of the {count} configurations with a full score; "
-        "those that were stopped early are not in it",
+        f"importances (PED-ANOVA) are of reaching the best quarter of the {count} configurations with a full score{some}"
+        "; those that were stopped early are not in it",
         "by chance: the importance that 95 % of shuffles of the scores stay below",
     ]
 

@@ -23,10 +23,10 @@ from hjepa.search.space import Dimension, Space
 BEST = 0.25
 #: Configurations in which a dimension must exist.
 FEWEST = 5
-#: Most and fewest shuffles of the scores (as many as a second or two allows), and the share of them below `chance`.
+#: Most and fewest shuffles of the scores (as many as a second or so allows), and the share of them below `chance`.
 SHUFFLES, FEW_SHUFFLES, LEVEL = 100, 20, 0.95
 #: Configurations times shuffles.
-_AT_MOST = 30_000
+_AT_MOST = 10_000
 #: How near to an end of its range, as a share of it, a value lies at the bound.
 EDGE = 0.05
 

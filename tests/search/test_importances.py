@@ -12,7 +12,7 @@ import numpy as np
 import optuna
 import pytest
 
-from hjepa.search.importance_report import FEWEST
+from hjepa.search.importance_report import FEWEST, MOST, _spread
 from hjepa.search.importances import BEST, Point, importances
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.report import content, report
@@ -97,6 +97,15 @@ def test_nothing_is_important_where_scores_do_not_differ() -> None:
     fixed = [({**values, "optim.decay": 0.5}, score) for values, score in points(30)]
     one = {entry.path: entry for entry in importances(SPACE, fixed)}
     assert "one value" in str(one["optim.decay"].cannot)
+
+
+def test_of_very_many_some_are_taken_evenly_by_rank() -> None:
+    scored = points(3 * MOST)
+    used = _spread(scored)
+    scores = sorted((score for _, score in scored), reverse=True)
+    assert len(used) == MOST and [used[0][1], used[-1][1]] == [scores[0], scores[-1]]
+    assert used[MOST // 2][1] == pytest.approx(scores[len(scores) // 2], abs=0.01)
+    assert _spread(scored[:MOST]) == scored[:MOST]
 
 
 def test_a_report_has_them_from_the_records_alone(
