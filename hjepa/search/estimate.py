@@ -54,7 +54,8 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A study's cost. `trials` are executed, beside the `ended` ones of its directory; training, probes and start are seconds of a mean trial at full budget.
+    """A study's cost. `trials` are executed, beside the `ended` ones of its directory; training, probes and start are
+    seconds of a mean trial at full budget.
 
     `low` and `high` are seconds of the cheapest and the dearest configuration; `share` is the part of the training
     that early stopping is expected to leave, `seconds` the study's time with it, `longest` without. Of `classes`

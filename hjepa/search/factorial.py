@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import statsmodels.api as sm
 from numpy.typing import NDArray
+from statsmodels.regression.linear_model import OLS
 
 from hjepa.search.effects import ALPHA, Interval, Missing
 from hjepa.search.statistics import holm
@@ -161,7 +161,7 @@ def _fit(
     design: NDArray[np.float64], y: NDArray[np.float64], terms: Sequence[Term], freedom: int, alpha: float
 ) -> Factorial:
     """Least squares; the terms are the last columns of the design."""
-    fit = sm.OLS(y, design).fit()
+    fit = OLS(y, design).fit()
     estimates = 2.0 * fit.params[-len(terms) :]
     sd = float(np.sqrt(fit.ssr / freedom)) if freedom else None
     if sd is None or sd <= 1e-12 * float(np.abs(y).max()):
