@@ -63,8 +63,8 @@ def by_path(found: Mapping[str, Any] | None) -> dict[str, float]:
 def _words(count: int, used: int) -> list[str]:
     some = "" if used == count else f" ({used} of them, evenly by rank)"
     return [
-        f"importances (PED-ANOVA) are of reaching the best quarter of the {count} configurations with a full score{some}"
-        "; those that were stopped early are not in it",
+        f"importances (PED-ANOVA) are of reaching the best quarter of the {count} configurations with a full score"
+        f"{some}; those that were stopped early are not in it",
         "by chance: the importance that 95 % of shuffles of the scores stay below",
     ]
 
