@@ -24,6 +24,7 @@ LAYERS = [
 ]
 #: The part of `search` that knows no engine, nor torch.
 PURE = ["study", "schema", "space", "space_file", "plan", "records", "trial_record", "same_study", "files"]
+PURE += ["states", "owner"]
 PURE += ["analysis", "report", "export", "ablation_schema", "factors", "designs", "fractional", "ablation_path"]
 PURE += [
     "design_checks",

@@ -57,6 +57,8 @@ def execute(plan: "Plan", reported: Path, address: str | None, tracking_uri: str
         typer.echo(f"warning: the files hold everything; {again} logs the rest", err=True)
     if ending.stopped is not None:
         typer.echo(f"{ending.stopped}; go on with: {_again()}", err=True)
+    if ending.broken:
+        raise typer.Exit(1)
     if ending.by_signal:
         raise typer.Exit(130)
     if ending.stopped is None and all(trial.score is None for trial in StudyRecords.open(directory).trials()):

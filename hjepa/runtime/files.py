@@ -1,5 +1,6 @@
 """Files written whole or not at all, and JSON without NaN."""
 
+import itertools
 import json
 import math
 import os
@@ -20,14 +21,29 @@ def write_bytes(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and error.filename is None:  # a full disk does not say where
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file that cannot be read to the first free `<name>.corrupt`, `<name>.corrupt2`, ...; its new place."""
+    numbers = itertools.chain([""], map(str, itertools.count(2)))
+    aside = next(place for number in numbers if not (place := path.with_name(f"{path.name}.corrupt{number}")).exists())
+    path.rename(aside)
+    return aside
+
+
+def out_of_storage(text: str) -> bool:
+    """Whether an error says that nothing can be written any more, whoever tries."""
+    return any(words in text for words in ("No space left on device", "Disk quota exceeded", "Read-only file system"))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -13,7 +13,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from hjepa.search.conductor import Conductor
-from hjepa.search.interruption import Interruption
+from hjepa.search.interruption import Interruption, writing
 from hjepa.search.order import Order, pinned
 
 
@@ -44,6 +44,7 @@ class Proposals(Stateless, Searcher):
         self._resources = conductor.study.spec.resources
         self._gpus = gpus
 
+    @writing()
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
         """The next trial's order; None: not yet."""
         record = self._conductor.next_trial()
@@ -78,6 +79,7 @@ class Verdicts(Stateless, FIFOScheduler):
         super().__init__()  # type: ignore[no-untyped-call]
         self._conductor = conductor
 
+    @writing()
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Judge a report."""
         reason = self._conductor.reported(name_of(trial), result)
@@ -95,14 +97,17 @@ class Follower(Stateless, Callback):
         """Between two events nothing is half done. Raises StopStudy."""
         self._interruption.check()
 
+    @writing()
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial begins."""
         self._conductor.started(name_of(trial))
 
+    @writing()
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial ended or was stopped."""
         self._conductor.ended(name_of(trial))
 
+    @writing()
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial raised or its process died."""
         path = trial.error_file

@@ -4,6 +4,8 @@ Knows neither Ray nor Optuna nor MLflow. Whoever executes trials asks `next_tria
 `reported`, `ended` or `failed`; the records on disk are always written before anybody is told.
 """
 
+import errno
+import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -12,17 +14,17 @@ from typing import Any
 
 from hjepa.config import Config, rung_metric
 from hjepa.overrides import ConfigError
-from hjepa.search.files import last_lines
+from hjepa.runtime.files import out_of_storage
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.roles import Outcome, Proposer, Watcher
 from hjepa.search.schedulers import make_rule
+from hjepa.search.states import FAILURES, failure_of
 from hjepa.search.stopping import GO_ON
 from hjepa.search.study import Study, config_hash, trial_id
+from hjepa.search.trial_record import history
 
 #: Proposals of one configuration before a repeated or impossible one is accepted as such.
 ATTEMPTS = 10
-#: Ends that say nothing good of a configuration.
-BAD_ENDS = ("diverged", "collapsed", "out_of_memory", "failed", "preempted")
 #: The state of a trial of which a rule says so.
 _STATES = {"stop": "early_stopped", "pause": "paused"}
 
@@ -104,7 +106,7 @@ class Conductor:
             promoted = self._promote(last=False)
             if promoted is not None:
                 return promoted
-            while self._may_propose and not self._queue and self._propose(len(self._trials)):
+            while self._may_propose and not self._queue and self._propose(self._next_index()):
                 pass
             if self._queue:
                 return self._queue.popleft()
@@ -150,11 +152,16 @@ class Conductor:
         self._settle(self._read(trial))
 
     def failed(self, trial: str, error: str) -> None:
-        """A trial raised, or its process died; `error` is the traceback or Ray's account of it."""
+        """A trial raised, or its process died; `error` is the traceback or Ray's account of it.
+
+        Raises OSError where nothing can be written any more: the trial goes on when the study does.
+        """
         lines = [line.strip() for line in error.strip().splitlines() if line.strip()]
         self._stopped.pop(trial, None)
+        if out_of_storage(error):
+            raise OSError(errno.ENOSPC, lines[-1])
         self._records.write_result(
-            trial, _failure(error), lines[-1] if lines else "it failed without a word", traceback=error
+            trial, failure_of(error), lines[-1] if lines else "it failed without a word", traceback=error
         )
         self._settle(self._read(trial))
 
@@ -178,11 +185,11 @@ class Conductor:
     def _take_up(self) -> None:
         """What the records hold: ended trials are entered, the others are queued, lost ones withdrawn."""
         for record in self._records.trials():
-            history = _history(record, self._rung_metric)
+            scored = history(record, self._rung_metric)
             if self._rule is not None and record.state != "duplicate":
                 self._rule.enroll(record.id, record.index)
-                self._rule.replay(record.id, dict(history))
-            self._trials.setdefault(record.index, {})[record.seed] = _Seed(record, history)
+                self._rule.replay(record.id, dict(scored))
+            self._trials.setdefault(record.index, {})[record.seed] = _Seed(record, scored)
         for index, seeds in sorted(self._trials.items()):
             first = next(iter(seeds.values())).record
             if index not in self._sampler.told() and not self._settled_badly(index):
@@ -197,7 +204,6 @@ class Conductor:
                 self._sampler.reject(index)
             else:
                 self._settle_configuration(index)
-                self._rest(index)
         self._settle_duplicates()
 
     def _take_up_open(self, seed: _Seed) -> None:
@@ -217,6 +223,10 @@ class Conductor:
                 return
         self._queue.append(record)
 
+    def _next_index(self) -> int:
+        """The first number that no record holds: the next, or that of a configuration whose records were lost."""
+        return next(index for index in itertools.count() if index not in self._trials)
+
     def _tell_of(self, index: int, overrides: Mapping[str, Any]) -> None:
         """Let the sampler know of a configuration that its journal has lost."""
         if index == 0:
@@ -225,7 +235,7 @@ class Conductor:
             self._sampler.adopt(index, overrides)
 
     def _settled_badly(self, index: int) -> bool:
-        return any(seed.record.state in BAD_ENDS for seed in self._trials[index].values())
+        return any(seed.record.state in FAILURES for seed in self._trials[index].values())
 
     def _propose(self, index: int) -> bool:
         """Write down a new configuration for every seed, or say why there is none; False: not yet."""
@@ -249,6 +259,7 @@ class Conductor:
             for seed in self._study.seeds(index):
                 self._write_down(name, index, seed, overrides)
             self._settle_duplicates()
+            self._settle_configuration(index)
             return True
         self.exhausted = f"the sampler proposed {ATTEMPTS} configurations that cannot run; the last: {refusal}"
         return True
@@ -272,10 +283,13 @@ class Conductor:
             duplicate_of=original.id if original else None,
         )
         self._records.write_trial(record)
-        self._trials.setdefault(index, {})[seed] = _Seed(record, {})
+        record = self._read(identity)  # where the trial.json was lost, its result may be there
+        scored = history(record, self._rung_metric)
+        self._trials.setdefault(index, {})[seed] = _Seed(record, scored)
         if self._rule is not None:
             self._rule.enroll(identity, index)
-        if original is None:
+            self._rule.replay(identity, dict(scored))
+        if original is None and not record.final:
             self._queue.append(record)
         self._tell_watchers(record)
 
@@ -290,15 +304,13 @@ class Conductor:
         )
 
     def _pause(self, trial: str) -> None:
-        """Enter that a trial waits at a rung, and let the sampler learn from what its configuration scored so far."""
+        """Enter that a trial waits at a rung.
+
+        The sampler hears of it at its end: where curves cross, what it learned from rungs alone would lead it astray
+        (benchmarks/search_efficiency.py).
+        """
         self._stopped.pop(trial, None)
         self._update(self._read(trial))
-        self._rest(self._find(trial).record.index)
-
-    def _rest(self, index: int) -> None:
-        seeds = list(self._trials[index].values())
-        if len(seeds) == len(self._study.spec.seeds) and any(seed.record.state == "paused" for seed in seeds):
-            self._sampler.rest(index, _means(seeds))
 
     def _promote(self, *, last: bool) -> TrialRecord | None:
         """The paused trial that is to go on now, written down; None: none."""
@@ -348,7 +360,7 @@ class Conductor:
         """Failed if any seed failed, else pruned if any was stopped, else completed with the mean score."""
         ends = [self._find(s.record.duplicate_of).record if s.record.duplicate_of else s.record for s in seeds]
         scores = [end.score for end in ends if end.score is not None]
-        if any(end.state in BAD_ENDS for end in ends) or len(scores) < len(ends):
+        if any(end.state in FAILURES for end in ends) or len(scores) < len(ends):
             return "failed", None
         if any(end.state == "early_stopped" for end in ends):
             return "pruned", None
@@ -376,18 +388,3 @@ def _means(seeds: list[_Seed]) -> dict[int, float]:
     """The mean over seeds at each epoch that all of them have reached."""
     epochs = set.intersection(*(set(seed.history) for seed in seeds))
     return {epoch: sum(seed.history[epoch] for seed in seeds) / len(seeds) for epoch in epochs}
-
-
-def _history(record: TrialRecord, metric: str) -> dict[int, float]:
-    """What a trial scored at each rung, from its files."""
-    lines = last_lines(record.directory / "metrics.jsonl", ("rung", "full"))
-    return {int(line["epoch"]): line[metric] for line in lines if line["epoch"] and line.get(metric) is not None}
-
-
-def _failure(error: str) -> str:
-    """The state that an error means."""
-    if "OutOfMemory" in error or "out of memory" in error:
-        return "out_of_memory"
-    if "node has died" in error or "preempted" in error:
-        return "preempted"
-    return "failed"

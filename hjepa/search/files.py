@@ -2,36 +2,69 @@
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hjepa.runtime.files import plain
+from hjepa.overrides import ConfigError
+from hjepa.runtime.files import plain, set_aside, write_bytes
 
 LOG = logging.getLogger("hjepa.search")
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
+def read_json(
+    path: Path, wrong: Callable[[dict[str, Any]], str | None] = lambda content: None
+) -> dict[str, Any] | None:
     """A JSON mapping; None where there is no file.
 
-    One that cannot be read is renamed to `<name>.corrupt`, with a warning of one line, and counts as absent.
+    One that is not JSON, or of which `wrong` says what is wrong with it, is renamed to `<name>.corrupt`, with a
+    warning of one line, and counts as absent. Raises ConfigError for one that this user may not read.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror or error}"]) from error
     except (ValueError, RecursionError) as error:
         _set_aside(path, str(error))
         return None
-    if isinstance(content, dict):
-        return {str(key): plain(value) for key, value in content.items()}
-    _set_aside(path, "not a mapping")
+    known = plain(content) if isinstance(content, dict) else {}
+    fault = wrong(known) if isinstance(content, dict) else "not a mapping"
+    if fault is None:
+        return dict(known)
+    _set_aside(path, fault)
     return None
 
 
-def _set_aside(path: Path, why: str) -> None:
-    aside = path.with_name(f"{path.name}.corrupt")
+def mend_journal(path: Path) -> None:
+    """Keep the whole lines of a file of one JSON value a line, up to the first that is not; set the other aside.
+
+    A driver that was killed may leave half a line, after which nothing could be read.
+    """
     try:
-        path.replace(aside)
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return
+    kept = 0
+    for line in data.splitlines(keepends=True):
+        try:
+            json.loads(line)
+        except (ValueError, RecursionError):
+            break
+        if not line.endswith(b"\n"):
+            break
+        kept += len(line)
+    if kept < len(data):
+        _set_aside(
+            path, f"line {data[:kept].count(bytes([10])) + 1} is cut off or no JSON; the lines before it are kept"
+        )
+        write_bytes(path, data[:kept])
+
+
+def _set_aside(path: Path, why: str) -> None:
+    try:
+        aside = set_aside(path)
         LOG.warning("%s: not readable (%s); set aside as %s", path, " ".join(why.split()), aside.name)
     except OSError:  # a read-only copy of a study can still be reported
         LOG.warning("%s: not readable (%s); ignored", path, " ".join(why.split()))
@@ -47,8 +80,9 @@ def last_lines(path: Path, kinds: tuple[str, ...]) -> list[dict[str, Any]]:
     for line in text.splitlines():
         try:
             entry = json.loads(line)
-        except ValueError:  # the driver may be killed in mid-line
+        except (ValueError, RecursionError):  # the driver may be killed in mid-line
             continue
-        if isinstance(entry, dict) and entry.get("kind") in kinds:
+        numbered = isinstance(entry, dict) and isinstance(entry.get("epoch"), int | float)
+        if numbered and entry.get("kind") in kinds:
             found.append(plain(entry))
     return found

@@ -1,13 +1,29 @@
 """Ctrl-C, SIGTERM and the time budget: one request to stop, honoured at the next safe point."""
 
+import contextlib
 import signal
 import time
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
 
 class StopStudy(BaseException):
     """The driver leaves the study; not an Exception, so that nothing in between takes it for a failure."""
+
+
+class NoStorage(StopStudy):
+    """Nothing can be written any more."""
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Where a file of the study cannot be written, leave the study with a line that says which. Raises NoStorage."""
+    try:
+        yield
+    except OSError as error:
+        place = f": {error.filename}" if error.filename else ""
+        raise NoStorage(f"{error.strerror or error}{place}; every trial that ended is kept") from error
 
 
 class Interruption:

@@ -11,13 +11,25 @@ from typing import IO, Any
 from hjepa.overrides import ConfigError, yaml12
 from hjepa.runtime.environment import environment
 from hjepa.runtime.files import write_json, write_text
+from hjepa.search import owner
 from hjepa.search.files import read_json
 from hjepa.search.same_study import differences
+from hjepa.search.states import FINAL, OPEN, SCORELESS, move
 from hjepa.search.study import Study
-from hjepa.search.trial_record import FINAL, OPEN, SCORELESS, TRIAL_KEYS, TrialRecord, copied, progress, read_trial
+from hjepa.search.trial_record import (
+    TRIAL_KEYS,
+    TrialRecord,
+    copied,
+    progress,
+    read_trial,
+    wrong_result,
+    wrong_trial,
+)
 
 SCHEMA_VERSION = 1
 
+#: How a study whose files are lost is read.
+READ_BACK = "hjepa-search report NAME --tracking-uri URI"
 #: A report that looks whether a driver runs holds the lock for a moment.
 LOCK_ATTEMPTS = 5
 
@@ -40,9 +52,16 @@ class StudyRecords:
         if not (directory / "study.yaml").is_file():
             what = "holds no study.yaml" if directory.is_dir() else "no such directory"
             raise ConfigError([f"{directory}: {what}; allowed the directory of a study that has run"])
-        spec = yaml12.read(directory / "study.yaml")
-        if not isinstance(spec, Mapping) or not {"study", "objective", "budget", "base"} <= set(spec):
-            raise ConfigError([f"{directory / 'study.yaml'}: not the record of a study"])
+        path = directory / "study.yaml"
+        more = f"; what was logged can be read from MLflow ({READ_BACK}), a new run needs another --output"
+        try:
+            spec = yaml12.read(path)
+        except ConfigError as error:
+            raise ConfigError(
+                [f"{line if str(path) in line else f'{path}: {line}'}{more}" for line in error.problems]
+            ) from error
+        if not _is_record(spec):
+            raise ConfigError([f"{path}: not the whole record of a study{more}"])
         return cls(directory, spec)
 
     @classmethod
@@ -92,14 +111,16 @@ class StudyRecords:
     @contextlib.contextmanager
     def driving(self) -> Iterator[None]:
         """Held by the one driver of the study while it runs. Raises ConfigError when another holds it."""
-        with (self.directory / "driver.lock").open("a") as lock:
+        with (self.directory / "driver.lock").open("a+") as lock:
             if not any(map(_locked, [lock] * LOCK_ATTEMPTS)):
-                raise ConfigError([f"{self.directory}: another run of this study is using it"])
+                raise ConfigError([f"{self.directory}: another run of this study is using it{owner.held(lock)}"])
+            owner.enter(lock)
             self._driving = True
             try:
                 yield
             finally:
                 self._driving = False
+                lock.truncate(0)
 
     def driven(self) -> bool:
         """Whether a driver is running."""
@@ -149,12 +170,17 @@ class StudyRecords:
         write_json(self.folder(record.id) / "trial.json", {"schema_version": SCHEMA_VERSION, **content})
 
     def mark(self, trial: str, **changes: Any) -> None:
-        """Change keys of a trial.json: `state` (an open one), `mlflow_run_id`, `duplicate_of`, `promoted`."""
+        """Change keys of a trial.json: `state` (an open one), `mlflow_run_id`, `duplicate_of`, `promoted`.
+
+        Raises IllegalMove for a state that cannot follow the one there.
+        """
         assert set(changes) <= {"state", "mlflow_run_id", "duplicate_of", "promoted"}
         assert changes.get("state", "pending") in OPEN
         path = self.folder(trial) / "trial.json"
-        content = read_json(path)
+        content = read_json(path, wrong_trial)
         if content is not None:
+            if "state" in changes:
+                move(trial, content["state"], changes["state"])
             write_json(path, {**content, **changes})
 
     def write_result(self, trial: str, state: str, reason: str | None = None, **fields: Any) -> bool:
@@ -165,9 +191,12 @@ class StudyRecords:
         """
         assert state in FINAL or state == "interrupted"
         path = self.folder(trial) / "result.json"
-        before = read_json(path) or {}
+        before = read_json(path, wrong_result) or {}
         if before.get("state") in FINAL:
             return False
+        there = read_json(self.folder(trial) / "trial.json", wrong_trial)
+        if there is not None:
+            move(trial, there["state"], state)
         reached = progress(self.folder(trial) / "metrics.jsonl")
         newer = {name: value for name, value in reached.items() if value not in (None, {})}
         base = {"schema_version": SCHEMA_VERSION, "environment": environment(), **reached}
@@ -187,6 +216,16 @@ def _locked(lock: IO[str]) -> bool:
         time.sleep(0.1)
         return False
     return True
+
+
+def _is_record(spec: Any) -> bool:
+    """Whether the content of a study.yaml holds all that is read of it everywhere."""
+    if not isinstance(spec, Mapping) or not {"study", "objective", "budget", "base", "scheduler", "seeds"} <= set(spec):
+        return False
+    parts = [spec["objective"], spec["budget"], spec["base"], spec["scheduler"]]
+    if not all(isinstance(part, Mapping) for part in parts) or not isinstance(spec["seeds"], list):
+        return False
+    return isinstance(spec["objective"].get("metric"), str) and isinstance(spec["budget"].get("epochs"), int)
 
 
 #: What such an end leaves of a score.

@@ -1,5 +1,6 @@
 """Runs a study on Ray: one Tuner over the Conductor's trials, and a clean end in every case."""
 
+import contextlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from hjepa.data import fingerprint
 from hjepa.search.adapters import Follower, Proposals, Verdicts, folder_of, name_of
 from hjepa.search.cells import FixedCells
 from hjepa.search.conductor import Conductor
-from hjepa.search.interruption import Interruption, StopStudy
+from hjepa.search.interruption import Interruption, NoStorage, StopStudy
 from hjepa.search.live import LiveTable
 from hjepa.search.plan import Plan, make_plan
 from hjepa.search.quiet import diverted
@@ -31,13 +32,16 @@ WATCHING = {"memory": 1.0}
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run of a study ended: `stopped` says why it ended early, `by_signal` whether a person did it."""
+    """How a run of a study ended: `stopped` says why it ended early, `by_signal` whether a person did it,
+    `broken` whether nothing could be written any more.
+    """
 
     stopped: str | None
     by_signal: bool
     exhausted: str | None
     tracking: str
     untracked: str | None
+    broken: bool = False
 
 
 def run_study(plan: Plan, *, address: str | None = None, tracking_uri: str | None = None) -> Ending:
@@ -62,14 +66,15 @@ def run_study(plan: Plan, *, address: str | None = None, tracking_uri: str | Non
                 check=check,
                 watchers=(live, mirror),
             )
-            stopped = None
+            stopped, broken = None, False
             try:
                 if not conductor.finished:
                     with live:
                         _tune(plan, conductor, interruption, address, live)
             except StopStudy as stop:
-                stopped = str(stop)
-                conductor.interrupt(stopped)
+                stopped, broken = str(stop), isinstance(stop, NoStorage)
+                with contextlib.suppress(OSError):  # the records show without it what was interrupted
+                    conductor.interrupt(stopped)
             mirror.finish()
     return Ending(
         stopped=stopped,
@@ -77,6 +82,7 @@ def run_study(plan: Plan, *, address: str | None = None, tracking_uri: str | Non
         exhausted=conductor.exhausted,
         tracking=mirror.place,
         untracked=mirror.problem,
+        broken=broken,
     )
 
 

@@ -19,12 +19,14 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from hjepa.search.files import mend_journal
 from hjepa.search.roles import Outcome
 from hjepa.search.schema import SamplerSpec
 from hjepa.search.space import Dimension, Space
 from hjepa.search.study import cell_name
 
 _STATES = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+_SCORED = (TrialState.COMPLETE, TrialState.PRUNED)
 _INDEX, _POINT = "index", "point"
 
 
@@ -39,11 +41,11 @@ class StudySampler:
     def __init__(self, space: Space, spec: SamplerSpec, *, trials: int, journal: Path) -> None:
         """Open or create the Optuna study in `journal`; `trials` scales the random start."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        mend_journal(journal)
         self._space = space
         self._spec = spec
         self._startup = max(2, min(10, trials // 3))
         self._grid = space.grid() if spec.type == "grid" else []
-        self._resting: dict[int, Mapping[int, float]] = {}
         self._study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(journal))),
             study_name="study",
@@ -63,11 +65,10 @@ class StudySampler:
             if values is not None:
                 self.adopt(0, values)
             return {}
+        lost = [trial for trial in self._trials() if trial.user_attrs[_INDEX] == index and trial.state in _SCORED]
+        if lost:  # its record is gone: the same configuration again, whose result may still be there
+            return {path: _decoded(self._space[path], value) for path, value in lost[0].params.items()}
         if self._spec.type != "grid":
-            if self._resting:
-                proposed = self._suggest_knowing_rest()
-                self.adopt(index, proposed)
-                return proposed
             return self._suggest(index)
         walked = {trial.user_attrs.get(_POINT) for trial in self._trials()}
         point = next((number for number in range(len(self._grid)) if number not in walked), None)
@@ -113,11 +114,6 @@ class StudySampler:
             if epoch not in frozen.intermediate_values:
                 trial.report(score, epoch)
         self._study.tell(trial, value if outcome == "completed" else None, state=_STATES[outcome])
-        self._resting.pop(index, None)
-
-    def rest(self, index: int, history: Mapping[int, float]) -> None:
-        """A configuration waits at a rung, with these scores by epoch: until its end is told, it counts as pruned."""
-        self._resting[index] = history
 
     def running(self) -> dict[int, int]:
         """Optuna's number of each configuration whose end it has not been told."""
@@ -125,7 +121,7 @@ class StudySampler:
 
     def told(self) -> set[int]:
         """Configurations that Optuna knows: running, or ended with a score."""
-        known = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
+        known = (TrialState.RUNNING, *_SCORED)
         return {trial.user_attrs[_INDEX] for trial in self._trials() if trial.state in known}
 
     def _trials(self) -> list[FrozenTrial]:
@@ -135,26 +131,11 @@ class StudySampler:
         self._study.sampler = self._fresh_sampler()
         trial = self._study.ask()
         trial.set_user_attr(_INDEX, index)
-        return self._assigned(trial)
-
-    def _assigned(self, trial: Trial) -> dict[str, Any]:
-        """The values that an Optuna trial gives to the active dimensions."""
         assigned: dict[str, Any] = {}
         for dimension in self._space.dimensions:
             if self._space.is_active(dimension, assigned):
                 assigned[dimension.path] = _suggested(trial, dimension)
         return assigned
-
-    def _suggest_knowing_rest(self) -> dict[str, Any]:
-        """A proposal where trials that wait count as pruned: a study of the moment, as Optuna lets no trial reopen."""
-        study = optuna.create_study(direction="maximize", sampler=self._fresh_sampler())
-        for trial in self._study.get_trials():
-            history = self._resting.get(trial.user_attrs.get(_INDEX, -1))
-            if history is not None and trial.state == TrialState.RUNNING:
-                trial.state, trial.datetime_complete = TrialState.PRUNED, trial.datetime_start
-                trial.intermediate_values = dict(history)
-            study.add_trial(trial)
-        return self._assigned(study.ask())
 
     def _base_values(self) -> dict[str, Any] | None:
         """The base's values of the active dimensions; None when one lies outside the space."""
@@ -218,6 +199,11 @@ def _suggested(trial: Trial, dimension: Dimension) -> Any:
 def encoded(dimension: Dimension, value: Any) -> Any:
     """A value as Optuna stores it: the position of a choice, else the number."""
     return dimension.choices.index(value) if dimension.kind == "choice" else value
+
+
+def _decoded(dimension: Dimension, stored: Any) -> Any:
+    """A value from what Optuna stores of it."""
+    return dimension.choices[stored] if dimension.kind == "choice" else stored
 
 
 def inside(dimension: Dimension, value: Any) -> bool:

@@ -12,10 +12,9 @@ from hjepa.search.durations import clock
 from hjepa.search.live import last_step
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.snapshot import Snapshot
+from hjepa.search.states import FAILURES
 from hjepa.search.study import Study
 
-#: Ends that a person wants to know the reason of.
-FAILURES = ("diverged", "collapsed", "out_of_memory", "failed", "preempted")
 #: Failures and running trials that are listed, the latest.
 LISTED = 12
 #: Ended trials from which on their mean length says how long the next ones take.

@@ -12,6 +12,7 @@ from ray import tune
 from ray.train import ScalingConfig
 from ray.train.torch import TorchTrainer
 
+from hjepa.runtime.files import out_of_storage
 from hjepa.search.nested import run_nested
 from hjepa.search.order import Order
 from hjepa.search.records import StudyRecords
@@ -36,6 +37,8 @@ def run_order(packed: dict[str, Any]) -> None:
         else:
             _run_here(order)
     except Exception as error:
+        if out_of_storage(str(error)):  # not the trial's fault: it goes on from its checkpoint with the study
+            raise
         reason = traceback.format_exception_only(error)[-1].strip().splitlines()[0]
         records = StudyRecords(Path(order.study), {})
         state = "out_of_memory" if "OutOfMemory" in type(error).__name__ else "failed"

@@ -3,19 +3,35 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from hjepa.config import rung_metric
+from hjepa.overrides import shown
 from hjepa.search.files import last_lines, read_json
+from hjepa.search.states import FINAL, OPEN, SCORELESS
 
-#: A trial ends in exactly one of these.
-FINAL = ("completed", "early_stopped", "diverged", "collapsed", "out_of_memory", "failed", "preempted", "duplicate")
-#: Before its end it is in one of these.
-OPEN = ("pending", "running", "paused", "interrupted")
-#: Ends that leave no score.
-SCORELESS = ("diverged", "out_of_memory", "failed")
-#: Keys of a trial.json.
-TRIAL_KEYS = ("id", "index", "config", "cell", "seed", "overrides", "state", "duplicate_of", "mlflow_run_id")
+#: Keys of a trial.json, and what they hold.
+TRIAL_KEYS: dict[str, type | UnionType] = {
+    "id": str,
+    "index": int,
+    "config": str,
+    "cell": str,
+    "seed": int,
+    "overrides": dict,
+    "state": str,
+    "duplicate_of": str | None,
+    "mlflow_run_id": str | None,
+}
+#: Keys of a result.json that are read here.
+_RESULT_KEYS: dict[str, type | UnionType] = {
+    "state": str | None,
+    "reason": str | None,
+    "metrics": dict | None,
+    "floor": dict | None,
+    "epoch": int | float | None,
+    "rung": int | None,
+}
 
 
 @dataclass(frozen=True)
@@ -64,10 +80,10 @@ def read_trial(folder: Path, objective: str, epochs: int, driven: bool) -> Trial
 
     `objective` is the study's metric and `epochs` its full budget; `driven` says whether a driver runs.
     """
-    trial = read_json(folder / "trial.json")
-    if trial is None or not set(TRIAL_KEYS) <= set(trial):
+    trial = read_json(folder / "trial.json", wrong_trial)
+    if trial is None:
         return None
-    result = read_json(folder / "result.json") or {}
+    result = read_json(folder / "result.json", wrong_result) or {}
     state = _state(trial, result, folder, driven)
     reached = progress(folder / "metrics.jsonl") if state in OPEN or not result.get("metrics") else result
     metric, score = _score(state, reached, objective, epochs)
@@ -84,6 +100,25 @@ def read_trial(folder: Path, objective: str, epochs: int, driven: bool) -> Trial
         floor=result.get("floor") or reached.get("floor") or {},
         result=result,
     )
+
+
+def wrong_trial(content: Mapping[str, Any]) -> str | None:
+    """What makes a mapping no trial.json, in words."""
+    missing = [name for name in TRIAL_KEYS if name not in content]
+    if missing:
+        return f"without {missing[0]}"
+    return _wrong(content, TRIAL_KEYS) or (None if content["state"] in OPEN else f"state: got {content['state']}")
+
+
+def wrong_result(content: Mapping[str, Any]) -> str | None:
+    """What makes a mapping no result.json, in words."""
+    known = content.get("state") in (*FINAL, *OPEN, None)
+    return _wrong(content, _RESULT_KEYS) or (None if known else f"state: got {content['state']}")
+
+
+def _wrong(content: Mapping[str, Any], kinds: Mapping[str, type | UnionType]) -> str | None:
+    wrong = [name for name, kind in kinds.items() if name in content and not isinstance(content[name], kind)]
+    return f"{wrong[0]}: got {shown(content[wrong[0]])}" if wrong else None
 
 
 def copied(duplicate: TrialRecord, original: TrialRecord | None) -> TrialRecord:
@@ -113,6 +148,13 @@ def progress(metrics: Path) -> dict[str, Any]:
     }
 
 
+def history(record: TrialRecord, metric: str) -> dict[int, float]:
+    """What a trial scored at each rung, by epoch, from its metrics.jsonl."""
+    lines = last_lines(record.directory / "metrics.jsonl", ("rung", "full"))
+    scored = [line for line in lines if line["epoch"] and isinstance(line.get(metric), int | float)]
+    return {int(line["epoch"]): line[metric] for line in scored}
+
+
 def _without_place(line: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in line.items() if name not in ("kind", "step", "epoch")}
 
@@ -133,4 +175,4 @@ def _score(state: str, reached: Mapping[str, Any], objective: str, epochs: int) 
     at_full_budget = state == "completed" or (reached.get("epoch") == epochs and metrics.get(objective) is not None)
     metric = objective if at_full_budget else rung_metric(objective)
     score = None if state in SCORELESS else metrics.get(metric)
-    return (None, None) if score is None else (metric, float(score))
+    return (metric, float(score)) if isinstance(score, int | float) else (None, None)

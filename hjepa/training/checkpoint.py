@@ -15,6 +15,11 @@ from hjepa.overrides import ConfigError
 from hjepa.runtime.files import write_bytes
 
 FORMAT = 1
+#: What torch and pickle raise for damaged bytes.
+_UNREADABLE = (
+    *(RuntimeError, pickle.UnpicklingError, EOFError, LookupError, ValueError, OSError, TypeError),
+    *(AttributeError, AssertionError, OverflowError),
+)
 
 
 @dataclass
@@ -59,7 +64,7 @@ def load(path: Path) -> tuple[Config, dict[str, Any], dict[str, Any], Progressed
         return config, content["model"], content["optimiser"], Progressed(**json.loads(content["progress"]))
     except FileNotFoundError:
         raise ConfigError([f"{path}: no such checkpoint"]) from None
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError, OSError, TypeError) as error:
+    except _UNREADABLE as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError([f"{path}: not a readable checkpoint: {first}"]) from error
 

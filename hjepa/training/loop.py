@@ -1,9 +1,10 @@
 """The training loop: epochs, rungs, checkpoints, and the end of a run in exactly one state."""
 
+import contextlib
+import logging
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from torch import Tensor
 from hjepa.evaluation import CollapseMonitor
 from hjepa.models import Encoder
 from hjepa.optim import averaged, restore
-from hjepa.overrides import identity, to_yaml
-from hjepa.runtime.files import write_text
+from hjepa.overrides import ConfigError, identity, to_yaml
+from hjepa.runtime.files import set_aside, write_text
 from hjepa.training import checkpoint
 from hjepa.training.build import Run
 from hjepa.training.checkpoint import Progressed
@@ -23,6 +24,8 @@ from hjepa.training.files import MetricsFile
 from hjepa.training.reporter import Progress, Reporter
 from hjepa.training.soup import Soup
 from hjepa.training.term_gradients import GRADIENT
+
+LOG = logging.getLogger("hjepa.training")
 
 #: Optimiser steps between looks at the loss; reading it makes the device wait.
 LOOK = 10
@@ -54,6 +57,8 @@ class Loop:
         self.monitor = CollapseMonitor()
         self.metrics: MetricsFile | None = None
         self.weights: dict[str, float] = {}
+        #: Why a run that had a checkpoint begins at epoch 0.
+        self.begun_again: str | None = None
         self.session_start = time.perf_counter()
         self.soup: Soup | None = None
         if run.config.evaluation.soup != "none" and run.workers.first:
@@ -64,11 +69,20 @@ class Loop:
         """Where this run's checkpoint lies."""
         return self.directory / "checkpoint.pt"
 
-    def resume(self) -> bool:
-        """Continue from the directory's checkpoint, if there is one; True when there was."""
+    def resume(self, *, anew: bool = False) -> bool:
+        """Continue from the directory's checkpoint, if there is one; True when there was.
+
+        Raises ConfigError for one that cannot be read; with `anew` it is set aside, and the run begins again.
+        """
         if not self.checkpoint_path.exists():
             return False
-        _, weights, optimiser, self.at = checkpoint.load(self.checkpoint_path)
+        try:
+            _, weights, optimiser, self.at = checkpoint.load(self.checkpoint_path)
+        except ConfigError as error:
+            if not anew:
+                raise
+            self.begun_again = self._without_checkpoint(str(error))
+            return False
         self.run.model.load_state_dict(weights)
         restore(self.run.optimiser, optimiser)
         if self.at.monitor is not None:
@@ -76,6 +90,13 @@ class Loop:
         if self.soup is not None:
             self.soup.refuse_missing(self.at.epoch)
         return True
+
+    def _without_checkpoint(self, why: str) -> str:
+        with contextlib.suppress(FileNotFoundError):  # another worker was first
+            set_aside(self.checkpoint_path)
+        text = f"begun again from epoch 0, as its checkpoint was set aside ({why})"
+        LOG.warning("%s: %s", self.directory.name, text)
+        return text
 
     def execute(self) -> None:
         """Train to the end. Raises Diverged, Collapsed or Stopped when it ends before."""
@@ -101,7 +122,7 @@ class Loop:
         """Wall time of the run over all its sessions."""
         return self.at.seconds + time.perf_counter() - self.session_start
 
-    @contextmanager
+    @contextlib.contextmanager
     def final_encoder(self) -> Iterator[Encoder]:
         """The encoder that the scores at the end are of."""
         with self.run.evaluated() as encoder:

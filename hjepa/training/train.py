@@ -30,7 +30,8 @@ def train(
 ) -> dict[str, Any]:
     """Pretrain and probe; write the run's files into `directory`; return what result.json holds.
 
-    resume continues from the directory's checkpoint when there is one. test also scores the test
+    resume continues from the directory's checkpoint when there is one; one that cannot be read is set aside where
+    a reporter is given, and the run begins again. test also scores the test
     split, once, at a completed end, into test.json. Ends in one state: completed, early_stopped,
     diverged, collapsed or out_of_memory; KeyboardInterrupt writes `interrupted` and is raised again.
     Raises ConfigError when the configuration cannot run here; nothing is written then.
@@ -40,7 +41,7 @@ def train(
     if reporter is not None:
         loop.reporter = _Recorded(loop, reporter)
     if resume:
-        loop.resume()
+        loop.resume(anew=reporter is not None)
     elif run.workers.first:
         (loop.directory / "result.json").unlink(missing_ok=True)
     try:
@@ -54,7 +55,7 @@ def train(
     if test and state == "completed" and run.workers.first:
         with loop.final_encoder() as encoder:
             write_json(loop.directory / "test.json", run.evaluator.test(encoder))
-    return _finish(loop, state, reason)
+    return _finish(loop, state, reason or loop.begun_again)
 
 
 class _Recorded:

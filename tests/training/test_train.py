@@ -139,6 +139,18 @@ def test_unreadable_checkpoint_is_one_line(tmp_path: Path) -> None:
     assert str(error.value).count("\n") == 0 and "not a readable checkpoint" in str(error.value)
 
 
+def test_a_trial_whose_checkpoint_is_cut_off_begins_again_and_says_so(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(config("training.epochs=1"), tmp_path, reporter=Recorder(interrupt_at=1))
+    file = tmp_path / "checkpoint.pt"
+    data = file.read_bytes()
+    file.write_bytes(data[: len(data) // 2])
+    result = train(config("training.epochs=1"), tmp_path, reporter=Recorder(), resume=True)
+    assert (result["state"], result["epoch"]) == ("completed", 1)
+    assert "begun again from epoch 0, as its checkpoint was set aside" in result["reason"]
+    assert (tmp_path / "checkpoint.pt.corrupt").read_bytes() == data[: len(data) // 2]
+
+
 def test_batch_larger_than_the_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"optim\.batch_size: got 512; allowed at most 200"):
         train(config("optim.batch_size=512"), tmp_path / "none")

@@ -1,0 +1,62 @@
+"""Who holds the lock of a study: written into it, so that whoever is refused knows whom to wait for."""
+
+import json
+import logging
+import os
+import socket
+import time
+from typing import IO, Any
+
+LOG = logging.getLogger("hjepa.search")
+
+
+def enter(lock: IO[str]) -> None:
+    """Write this process into a lock that it has just got; one left there was killed, and says so in one line."""
+    before = _read(lock)
+    if before:
+        LOG.warning(
+            "the run before was killed (%s); its lock is void, and this run goes on from its records", _who(before)
+        )
+    lock.truncate(0)
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    lock.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": since}) + "\n")
+    lock.flush()
+
+
+def held(lock: IO[str]) -> str:
+    """Who holds a lock that was refused, and what to do, as the end of a sentence."""
+    there = _read(lock)
+    if not there:
+        return "; wait for it, or stop it"
+    who = _who(there)
+    if there.get("host") != socket.gethostname():
+        return f" ({who}); wait for it, or stop it there; where that machine is gone, delete {lock.name}"
+    if _alive(there.get("pid")):
+        return f" ({who}); wait for it, or stop it with: kill {there['pid']}"
+    return f" ({who}, which is gone: a process that it started still holds the lock); see: fuser {lock.name}"
+
+
+def _who(there: dict[str, Any]) -> str:
+    return f"process {there.get('pid')} on {there.get('host')}, since {there.get('since')}"
+
+
+def _read(lock: IO[str]) -> dict[str, Any]:
+    """What a lock says; nothing where it says nothing that can be read."""
+    lock.seek(0)
+    try:
+        content = json.loads(lock.read(1000))
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _alive(pid: Any) -> bool:
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
