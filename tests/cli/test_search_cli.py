@@ -159,6 +159,14 @@ def test_report_has_other_formats(directory: Path, capsys: pytest.CaptureFixture
     assert err == ""
 
 
+def test_report_writes_a_file_and_its_figures(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["report", str(directory), "--format", "latex", "--output", "t.tex", "--plots", "figures"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "t.tex: t as latex\n"
+    assert "effects: left out, a search compares when it is confirmed" in err
+    assert "\\toprule" in Path("t.tex").read_text()
+
+
 def test_report_of_no_study_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["report", "nowhere"]) == 2
     line = "error: nowhere: no such directory; allowed the directory of a study that has run, or with --tracking-uri"
