@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from hjepa.models import Encoder
 from hjepa.overrides import to_yaml
 from hjepa.runtime.files import write_json
@@ -28,6 +30,13 @@ SMALL = {
 }
 #: Ends of the trials, and what each scored.
 ENDS = [("completed", 0.5), ("early_stopped", 0.3), ("diverged", None), ("interrupted", 0.2), ("completed", 0.6)]
+
+
+def without_page(patch: pytest.MonkeyPatch) -> None:
+    """Leave the page, whose figures take seconds, out of the reports that are logged."""
+    from hjepa.search import tracking_store
+
+    patch.delitem(tracking_store.REPORTS, "report.html")
 
 
 def make_records(make_study: MakeStudy, enter: Enter, directory: Path, **keys: Any) -> StudyRecords:

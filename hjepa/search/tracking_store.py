@@ -64,7 +64,9 @@ SETTINGS = {
 #: Files of the study itself that a report is built from.
 STUDY_RECORD = ("study.yaml", "environment.json")
 #: The report as artifacts of the parent run: file -> format.
-REPORTS = {"report.md": "markdown", "report.json": "json"}
+REPORTS = {"report.md": "markdown", "report.json": "json", "report.html": "html"}
+#: MLflow's page opens such an experiment at its runs, not at its traces.
+PAGE_OPENS = {"mlflow.experimentKind": "custom_model_development"}
 #: Characters of a run's description.
 NOTE_LENGTH = 4900
 _LINES, _RECORD, _MODEL = "hjepa.lines", "hjepa.digest.record", "hjepa.model_id"
@@ -158,7 +160,7 @@ class Store:
         points = ending(trial) if trial.final and run.tags.get(STATE) != trial.state else []
         tags = {name: value for name, value in facts(trial).items() if run.tags.get(name) != value}
         self._log(run, points, tags)
-        self._end(run, status(trial.state), span(trial)[1] if trial.final else None)
+        self._end(run, status(trial.state), span(trial)[1])
         return run.id
 
     def sync_study(self) -> None:
@@ -212,7 +214,7 @@ class Store:
         # A server knows where its artifacts go; beside a file of our own it must be said absolutely.
         file = urlsplit(uri).path[1:] if uri.startswith("sqlite:") else None
         place = None if file is None else (Path(file).absolute().parent / "artifacts").as_uri()
-        return str(self._client.create_experiment(name, artifact_location=place))
+        return str(self._client.create_experiment(name, artifact_location=place, tags=PAGE_OPENS))
 
     def _create_parent(self) -> _Held:
         tags = {STUDY: self._study, KIND: "study", "hjepa.objective": self._records.metric, **_origin()}

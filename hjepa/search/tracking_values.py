@@ -100,8 +100,7 @@ def lines(trial: TrialRecord) -> Iterator[list[Point]]:
         scores = entry["kind"] != "step"
         step = int(entry["epoch" if scores else "step"])
         time = round(start + (last - start) * float(entry["epoch"]) / final)
-        skipped = ("step", "epoch") if scores else ("step",)
-        named = [(n, v) for n, v in entry.items() if isinstance(v, int | float) and n not in skipped]
+        named = [(n, v) for n, v in entry.items() if isinstance(v, int | float) and n not in ("step", "epoch")]
         yield [Point(name, float(value), time, step) for name, value in named]
 
 

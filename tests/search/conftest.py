@@ -1,5 +1,6 @@
 """A small study on disk, made without training anything."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -84,5 +85,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from mlflow import MlflowClient
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of MLflow's use of SQLAlchemy 2.1
+        MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
     return path

@@ -1,6 +1,7 @@
 """MLflow holds what the files hold: once, whatever went down in between, and never a credential."""
 
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -16,15 +17,18 @@ from hjepa.overrides import ConfigError
 from hjepa.search.address import default_uri, masked, without_credentials
 from hjepa.search.records import StudyRecords
 from hjepa.search.tracking import Mirror, sync
-from tests.tracked import SMALL, Enter, MakeStudy, make_records, write_run
+from tests.tracked import SMALL, Enter, MakeStudy, make_records, without_page, write_run
 
 #: MLflow's own database code uses a loader option that SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 
 
 @pytest.fixture
-def records(make_study: MakeStudy, enter: Enter, tmp_path: Path, empty_store: Path) -> StudyRecords:
+def records(
+    make_study: MakeStudy, enter: Enter, tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> StudyRecords:
     """Trials of every kind: completed, stopped early, diverged, interrupted, completed."""
+    without_page(monkeypatch)
     records = make_records(make_study, enter, tmp_path / "study")
     (records.directory / "mlflow.db").write_bytes(empty_store.read_bytes())
     return records
@@ -232,6 +236,57 @@ def test_a_server_that_is_down_costs_nothing_and_is_made_up_for(
     assert "secret" not in mirror.problem + mirror.place
     assert all(trial.mlflow_run_id is None for trial in records.trials())
     sync(records)
+    assert len(runs(default_uri(records.directory))[1]) == 5
+
+
+class Slow(Broken):
+    """A tracking server that takes five seconds for anything."""
+
+    ended = threading.Event()
+
+    def do_GET(self) -> None:
+        self.ended.wait(5)
+        super().do_GET()
+
+    do_POST = do_GET
+
+
+def test_a_slow_server_costs_the_end_its_patience_and_the_trials_nothing(
+    records: StudyRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with HTTPServer(("127.0.0.1", 0), Slow) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        mirror = Mirror(records, f"http://127.0.0.1:{server.server_port}")
+        with mirror:
+            began = time.monotonic()
+            for trial in records.trials():
+                mirror.changed(trial, {})
+            assert time.monotonic() - began < 0.5, "the driver never waits"
+            mirror.finish(patience=1)
+            assert time.monotonic() - began < 3
+        assert mirror.problem is not None
+        assert "within 1 s" in mirror.problem
+        Slow.ended.set()
+        server.shutdown()
+    assert sync(records, default_uri(records.directory)) == []
+
+
+def test_a_locked_database_is_waited_for_by_nobody_and_takes_everything_later(records: StudyRecords) -> None:
+    lock = sqlite3.connect(records.directory / "mlflow.db", isolation_level=None)
+    lock.execute("BEGIN EXCLUSIVE")
+    mirror = Mirror(records)
+    with mirror:
+        began = time.monotonic()
+        for trial in records.trials():
+            mirror.changed(trial, {})
+        mirror.finish(patience=1)
+        assert time.monotonic() - began < 3
+    assert mirror.problem is not None
+    lock.execute("ROLLBACK")
+    lock.close()
+    mirror.finish(patience=60)
+    assert sync(records) == []
     assert len(runs(default_uri(records.directory))[1]) == 5
 
 

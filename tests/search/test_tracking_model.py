@@ -14,7 +14,7 @@ from hjepa.overrides import ConfigError
 from hjepa.search.address import default_uri
 from hjepa.search.records import StudyRecords
 from hjepa.search.tracking import register_model, sync
-from tests.tracked import Enter, MakeStudy, make_records
+from tests.tracked import Enter, MakeStudy, make_records, without_page
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 
@@ -24,6 +24,7 @@ def records(
     make_study: MakeStudy, enter: Enter, tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> StudyRecords:
     """Five trials, the last the best; the process's own MLflow looks at their store."""
+    without_page(monkeypatch)
     records = make_records(make_study, enter, tmp_path / "study")
     (records.directory / "mlflow.db").write_bytes(empty_store.read_bytes())
     monkeypatch.setenv("MLFLOW_TRACKING_URI", default_uri(records.directory))

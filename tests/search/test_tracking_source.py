@@ -12,14 +12,15 @@ from hjepa.search.records import StudyRecords
 from hjepa.search.report import Format, report
 from hjepa.search.tracking import sync
 from hjepa.search.tracking_source import rebuilt
-from tests.tracked import SMALL, Enter, MakeStudy, make_records
+from tests.tracked import SMALL, Enter, MakeStudy, make_records, without_page
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 
 
 @pytest.fixture
-def shared(tmp_path: Path, empty_store: Path) -> str:
+def shared(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A store that is no study's own."""
+    without_page(monkeypatch)
     path = tmp_path / "shared" / "mlflow.db"
     path.parent.mkdir()
     shutil.copy(empty_store, path)
