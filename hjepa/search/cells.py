@@ -64,9 +64,6 @@ class FixedCells:
         """Every cell: there is nothing to be learned."""
         return range(self._design.size)
 
-    def rest(self, index: int, history: Mapping[int, float]) -> None:
-        """Nothing to learn."""
-
     def running(self) -> Mapping[int, int]:
         """None: nothing is kept."""
         return {}

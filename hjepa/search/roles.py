@@ -40,10 +40,6 @@ class Proposer(Protocol):
         """The outcome of a configuration: its mean over seeds, and its scores by epoch."""
         ...
 
-    def rest(self, index: int, history: Mapping[int, float]) -> None:
-        """A configuration waits at a rung and may go on: its scores by epoch, mean over seeds, so far."""
-        ...
-
     def running(self) -> Mapping[int, int]:
         """Configurations whose end it has not been told."""
         ...
