@@ -90,7 +90,7 @@ def pareto(found: Mapping[str, Any]) -> Figure | str:
     axes.step([x for x, _, _ in front], [y for _, y, _ in front], where="post", color=BLUE, lw=1.4, zorder=3)
     axes.plot([x for x, _, _ in front], [y for _, y, _ in front], "o", color=BLUE, ms=7, mew=0, zorder=4)
     for x, y, cell in front[-8:]:
-        axes.annotate(cell, (x, y), xytext=(0, -14), textcoords="offset points", fontsize=8.5, ha="center")
+        axes.annotate(cell, (x, y), xytext=(-7, 4), textcoords="offset points", fontsize=8.5, ha="right")
     if max(minutes) > WIDE * min(minutes):
         axes.set_xscale("log")
     axes.margins(0.08, 0.14)

@@ -13,17 +13,31 @@ from hjepa.search.study import Study
 
 #: Facts of a trial's result.json that a configuration's cost is made of.
 COSTS = ("device_seconds", "parameters", "images_per_second", "peak_memory_bytes")
+#: Facts of a trial's environment that trials of one study may differ in.
+CONDITIONS = ("device", "precision", "attention", "threads")
 #: What begins the name of a collapse monitor, and of a level's explained share.
 MONITOR, LEVEL = "features.", "explained."
 
 
 def details(records: StudyRecords) -> dict[str, Any]:
     """The keys `configurations`, `curves` and `environment` of the JSON report."""
+    trials = [trial for trial in records.trials() if trial.duplicate_of is None]
     return {
         "configurations": configurations(records),
-        "curves": [curves(trial, records.metric) for trial in records.trials() if trial.duplicate_of is None],
-        "environment": read_json(records.directory / "environment.json") or {},
+        "curves": [curves(trial, records.metric) for trial in trials],
+        "environment": (read_json(records.directory / "environment.json") or {}) | _conditions(trials),
     }
+
+
+def _conditions(trials: Sequence[TrialRecord]) -> dict[str, Any]:
+    """What the trials ran with, where their records say it: one value, or all of them where they differ."""
+    found: dict[str, Any] = {}
+    for name in CONDITIONS:
+        values = [(trial.result.get("environment") or {}).get(name) for trial in trials]
+        distinct = list(dict.fromkeys(str(value) for value in values if value is not None))
+        if distinct:
+            found[name] = ", ".join(distinct)
+    return found
 
 
 def configurations(records: StudyRecords) -> list[dict[str, Any]]:

@@ -198,6 +198,7 @@ def test_the_search_says_the_same_in_its_csv(search: StudyRecords) -> None:
     assert {name: float(line["score"]) for name, line in lines.items()} == {n: e["score"] for n, e in found.items()}
     assert [name for name, entry in found.items() if entry["front"]] == ["c4", "c3"]
     assert found["baseline"]["settings"]["optim.lr"] == 1e-3
+    assert content(search)["environment"]["precision"] == "fp32"
 
 
 def test_curves_hold_what_training_wrote(search: StudyRecords) -> None:
