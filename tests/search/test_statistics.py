@@ -5,7 +5,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
+from scipy import stats
+from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.multitest import multipletests
 
 from benchmarks import simulated_studies as benchmark
@@ -116,6 +120,20 @@ def test_pairing_of_two_cells_is_the_ratio_of_variances() -> None:
     x, y = np.array(list(a.values())), np.array(list(b.values()))
     expected = np.sqrt((x - y).var(ddof=1) / (x.var(ddof=1) + y.var(ddof=1)))
     assert pairing({"a": a, "b": b}).ratio == pytest.approx(expected, abs=1e-10)
+
+
+def test_pairing_of_many_cells_is_that_of_an_analysis_of_variance() -> None:
+    rng = np.random.default_rng(4)
+    shared = rng.standard_normal(6)
+    cells = {str(k): dict(enumerate((k + shared + rng.standard_normal(6)).tolist())) for k in range(4)}
+    rows = [{"cell": name, "seed": seed, "score": x} for name, cell in cells.items() for seed, x in cell.items()]
+    anova = anova_lm(smf.ols("score ~ C(cell) + C(seed)", pd.DataFrame(rows)).fit())
+    quotient, freedom = anova.loc["C(seed)", "F"], (5, 15)
+    limits = [quotient / stats.f.ppf(level, *freedom) for level in (0.025, 0.975)]
+    low, mean, high = (np.sqrt(4 / (q + 3)) for q in (limits[0], quotient, limits[1]))
+    found = pairing(cells)
+    assert found.ratio == pytest.approx(mean, abs=1e-8) and found.interval is not None
+    assert (found.interval.low, found.interval.high) == pytest.approx((low, high), abs=1e-8)
 
 
 def test_pairing_says_what_it_cannot_know() -> None:
