@@ -18,7 +18,7 @@ check: $(VENV)/.installed-dev static
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not gpu"
 
 fast: $(VENV)/.installed-dev static
-	$(BIN)/python -m pytest -q -m "not slow and not ray and not gpu and not realdata"
+	$(BIN)/python -m pytest -q -n 2 -m "not slow and not ray and not gpu and not realdata"
 
 static: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

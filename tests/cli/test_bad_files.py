@@ -53,6 +53,7 @@ def trimmed(tree: dict[str, Any], draw: random.Random) -> dict[str, Any]:
     return {**tree, "space": {path: tree["space"][path] for path in draw.sample(sorted(tree["space"]), 2)}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["search_spaces", "experiments"])
 def test_mutants_are_correct_or_refused_with_a_reason(
     files: Path, folder: str, capsys: pytest.CaptureFixture[str]
