@@ -18,6 +18,7 @@ from tests import effect_gate as gate
 pytestmark = [
     pytest.mark.timeout(900),  # g++ on a busy machine
     pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning"),  # from within the compiler
+    pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0:RuntimeWarning"),
 ]
 
 
