@@ -31,14 +31,14 @@ FUNCTION = """
 import sys, time
 from pathlib import Path
 from hjepa.search.records import StudyRecords
-from hjepa.search import {module}
+from {package} import {module}
 began = time.perf_counter()
 text = {call}
 print(time.perf_counter() - began)
 """
 CALLS = {
-    "status": "status.render(status.status(StudyRecords.open(sys.argv[1])))",
-    "report": "report.report(StudyRecords.open(sys.argv[1]), 'table')",
+    "hjepa.search.status": "status.render(status.status(StudyRecords.open(sys.argv[1])))",
+    "hjepa.search.reports.report": "report.report(StudyRecords.open(sys.argv[1]), 'table')",
 }
 
 
@@ -97,8 +97,9 @@ def main() -> None:
         directory = Path(place)
         write(directory, count)
         print(f"{count:,} recorded trials, goal {GOAL_SECONDS:g} s")
-        for name, call in CALLS.items():
-            code = FUNCTION.format(module=name, call=call)
+        for path, call in CALLS.items():
+            package, _, name = path.rpartition(".")
+            code = FUNCTION.format(package=package, module=name, call=call)
             _, out = timed([sys.executable, "-c", code, str(directory)])
             print(f"{name:<24} {float(out):6.2f} s in the function")
         for first, *rest in COMMANDS:

@@ -15,8 +15,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from hjepa.search.effects import BCA_COVERAGE, bca, paired_t
-from hjepa.search.statistics import holm
+from hjepa.search.ablation.effects import BCA_COVERAGE, bca, paired_t
+from hjepa.search.ablation.statistics import holm
 
 Array = NDArray[np.float64]
 Noise = Callable[[np.random.Generator, tuple[int, ...]], Array]

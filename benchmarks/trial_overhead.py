@@ -26,10 +26,10 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from hjepa.data import fingerprint
 from hjepa.overrides import load_config
-from hjepa.search import trainable
-from hjepa.search.order import Order, pinned
-from hjepa.search.quiet import diverted
-from hjepa.search.session import ray_session
+from hjepa.search.execution import trainable
+from hjepa.search.execution.order import Order, pinned
+from hjepa.search.execution.quiet import diverted
+from hjepa.search.execution.session import ray_session
 from hjepa.training import train
 
 Trial = Callable[[dict[str, Any]], None]

@@ -11,7 +11,7 @@ from hjepa.cli.errors import run_app
 from hjepa.cli.search import app as search
 from hjepa.cli.train import app as train
 from hjepa.overrides import knobs, override_layer, yaml12
-from hjepa.search.ablation_schema import DESIGNS
+from hjepa.search.ablation.keys import DESIGNS
 from hjepa.search.schema import parse_spec
 from hjepa.search.space import KINDS
 

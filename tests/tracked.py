@@ -34,9 +34,9 @@ ENDS = [("completed", 0.5), ("early_stopped", 0.3), ("diverged", None), ("interr
 
 def without_page(patch: pytest.MonkeyPatch) -> None:
     """Leave the page, whose figures take seconds, out of the reports that are logged."""
-    from hjepa.search import tracking_store
+    from hjepa.search.tracking import store
 
-    patch.delitem(tracking_store.REPORTS, "report.html")
+    patch.delitem(store.REPORTS, "report.html")
 
 
 def make_records(make_study: MakeStudy, enter: Enter, directory: Path, **keys: Any) -> StudyRecords:

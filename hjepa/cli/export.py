@@ -40,7 +40,7 @@ def export(
             print(f"{output}: {named}")
             print(f"train it with: hjepa-train {output}")
         if model is not None:
-            from hjepa.search.tracking import register_model
+            from hjepa.search.tracking.mirror import register_model
 
             version = register_model(records, record, model, tracking_uri)
             print(f"{model} version {version}: {named}")

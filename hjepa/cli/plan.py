@@ -42,7 +42,7 @@ def _cost(found: Any) -> str:
     from rich.console import Console
 
     from hjepa.search.estimate import estimate, render
-    from hjepa.search.order import pinned
+    from hjepa.search.execution.order import pinned
     from hjepa.training.calibrate import Cost, calibrate
 
     spec = found.study.spec

@@ -40,7 +40,7 @@ def report(
     `latex` is a fragment for a document to take in, `html` one page with all figures in it that needs no network.
     """
     from hjepa.runtime.files import write_text
-    from hjepa.search import report as reports  # only now: its statistics take seconds to load
+    from hjepa.search.reports import report as reports  # only now: its statistics take seconds to load
 
     with study_records(source, tracking_uri) as records:
         text = reports.report(records, style.value)
@@ -50,7 +50,7 @@ def report(
             write_text(output, text)
             print(f"{output}: {records.name} as {style.value}")
         if plots is not None:
-            from hjepa.search import figures
+            from hjepa.search.reports import figures
 
             for line in figures.save(reports.content(records), plots):
                 print(line, file=sys.stderr)

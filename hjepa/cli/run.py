@@ -39,10 +39,10 @@ def run(
 
 def execute(plan: "Plan", reported: Path, address: str | None, tracking_uri: str | None) -> None:
     """Run a plan, print the report of the study in `reported`, and exit with a code where not all went well."""
+    from hjepa.search.execution.runner import run_study
     from hjepa.search.plan import render
     from hjepa.search.records import StudyRecords
-    from hjepa.search.report import report
-    from hjepa.search.runner import run_study
+    from hjepa.search.reports.report import report
 
     directory = plan.directory
     typer.echo(render(plan), err=True)
@@ -68,7 +68,7 @@ def execute(plan: "Plan", reported: Path, address: str | None, tracking_uri: str
 
 def _again() -> str:
     """The command that goes on: the one that was given, word for word but for credentials."""
-    from hjepa.search.address import without_credentials
+    from hjepa.search.tracking.address import without_credentials
 
     return without_credentials(shlex.join(["hjepa-search", *sys.argv[1:]]))
 

@@ -18,7 +18,7 @@ def study_records(source: str, tracking_uri: str | None = None) -> Iterator[Stud
     if tracking_uri is None and not os.environ.get("MLFLOW_TRACKING_URI"):
         more = "or with --tracking-uri the name of an MLflow experiment"
         raise ConfigError([f"{source}: no such directory; allowed the directory of a study that has run, {more}"])
-    from hjepa.search.tracking_source import rebuilt
+    from hjepa.search.tracking.source import rebuilt
 
     with rebuilt(source, tracking_uri) as records:
         yield records

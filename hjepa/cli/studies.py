@@ -27,7 +27,7 @@ def resources_at(address: str | None) -> dict[str, float]:
     """Total resources of a running cluster, or of this machine. Raises ConfigError when no cluster answers."""
     if address is None:
         return local_resources()
-    from hjepa.search.session import cluster_resources
+    from hjepa.search.execution.session import cluster_resources
 
     return cluster_resources(address)
 

@@ -8,10 +8,10 @@ from hjepa.cli.run import TrackingUri
 
 def sync(directory: StudyDirectory, tracking_uri: TrackingUri = None) -> None:
     """Log to MLflow what a study's files hold and the store does not; doing it again adds nothing."""
-    from hjepa.search.address import masked
     from hjepa.search.records import StudyRecords
-    from hjepa.search.tracking import place
-    from hjepa.search.tracking import sync as bring_up_to_date
+    from hjepa.search.tracking.address import masked
+    from hjepa.search.tracking.mirror import place
+    from hjepa.search.tracking.mirror import sync as bring_up_to_date
 
     records = StudyRecords.open(directory)
     problems = bring_up_to_date(records, tracking_uri)

@@ -15,8 +15,8 @@ Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127
 
 def ui(directory: StudyDirectory, port: Port = 5000) -> None:
     """Serve MLflow for a study on this machine only, until Ctrl-C."""
-    from hjepa.search.address import default_uri, own_store
     from hjepa.search.records import StudyRecords
+    from hjepa.search.tracking.address import default_uri, own_store
 
     records = StudyRecords.open(directory)
     store = own_store(records.directory)

@@ -17,9 +17,9 @@ from hjepa.overrides import ConfigError
 from hjepa.runtime.files import out_of_storage
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.roles import Outcome, Proposer, Watcher
-from hjepa.search.schedulers import make_rule
 from hjepa.search.states import FAILURES, failure_of
-from hjepa.search.stopping import GO_ON
+from hjepa.search.stopping.rule import GO_ON
+from hjepa.search.stopping.schedulers import make_rule
 from hjepa.search.study import Study, config_hash, trial_id
 from hjepa.search.trial_record import history
 

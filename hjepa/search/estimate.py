@@ -10,7 +10,7 @@ from typing import Protocol
 
 from hjepa.config import Config
 from hjepa.overrides import ConfigError
-from hjepa.search import ablation_plan
+from hjepa.search.ablation import outline
 from hjepa.search.cost_classes import Key, Sample, cost_class, distinct, samples
 from hjepa.search.durations import clock
 from hjepa.search.plan import Plan
@@ -182,7 +182,7 @@ def _ended(plan: Plan) -> int:
 def executed(plan: Plan) -> int:
     """Trials that would run: a configuration under two names runs once."""
     design = plan.study.design
-    once = 0 if design is None else len(ablation_plan.shared(plan.study, design))
+    once = 0 if design is None else len(outline.shared(plan.study, design))
     return plan.trials - once * len(plan.study.spec.seeds)
 
 

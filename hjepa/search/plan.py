@@ -8,10 +8,11 @@ from pathlib import Path
 from hjepa.config import Config
 from hjepa.config.fields import in_words
 from hjepa.overrides import ConfigError, shown
-from hjepa.search import ablation_plan, schedulers
-from hjepa.search.schedulers import rungs
+from hjepa.search.ablation import outline
 from hjepa.search.schema import Resources
 from hjepa.search.space import Dimension
+from hjepa.search.stopping import schedulers
+from hjepa.search.stopping.schedulers import rungs
 from hjepa.search.study import Study
 
 
@@ -92,7 +93,7 @@ def render(plan: Plan) -> str:
         f"results      {plan.directory}",
     ]
     if study.design is not None:
-        return "\n".join([*lines, *ablation_plan.lines(study, plan.directory)])
+        return "\n".join([*lines, *outline.lines(study, plan.directory)])
     lines.insert(5, f"sampler      {spec.sampler.type}, seed {spec.sampler.seed}; the baseline runs first")
     lines.append("space")
     lines += [f"  {line}" for dimension in study.space.dimensions for line in _dimension(dimension, plan)]
@@ -118,7 +119,7 @@ def _trials(plan: Plan) -> str:
 
 def _repeated(study: Study) -> int:
     """Cells of an ablation that are the configuration of another cell; 0 in a search."""
-    return 0 if study.design is None else len(ablation_plan.shared(study, study.design))
+    return 0 if study.design is None else len(outline.shared(study, study.design))
 
 
 def _resources(plan: Plan) -> str:

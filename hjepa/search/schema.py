@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from hjepa.config import OBJECTIVES, Section
 from hjepa.overrides import ConfigError, knobs, nearest, problem, shown
-from hjepa.search.ablation_schema import AblationSpec, ClaimSpec
+from hjepa.search.ablation.keys import AblationSpec, ClaimSpec
 from hjepa.search.space import KINDS
 
 #: Fields that a space may not vary: what decides them instead.

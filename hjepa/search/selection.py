@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from hjepa.search.ablation.comparisons import POINTS, Compared, compared, ended, entry, scores_on_test
 from hjepa.search.analysis import Standing, floors, standings
-from hjepa.search.comparisons import POINTS, Compared, compared, ended, entry, scores_on_test
 from hjepa.search.confirmation import cell_of, confirmed_in, levels_of
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.study import Study

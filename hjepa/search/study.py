@@ -22,9 +22,9 @@ from hjepa.overrides import (
     values_of,
     yaml12,
 )
-from hjepa.search.design_checks import check_claims, check_design
-from hjepa.search.designs import Design, make_design
-from hjepa.search.factors import parse_factors
+from hjepa.search.ablation.design_checks import check_claims, check_design
+from hjepa.search.ablation.designs import Design, make_design
+from hjepa.search.ablation.factors import parse_factors
 from hjepa.search.schema import RESERVED, StudySpec, parse_spec
 from hjepa.search.space import Space
 from hjepa.search.space_file import parse_space

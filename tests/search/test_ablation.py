@@ -12,12 +12,12 @@ import pytest
 from scipy import stats
 
 from hjepa.runtime.files import write_json
-from hjepa.search.ablation_plan import lines
-from hjepa.search.cells import FixedCells
-from hjepa.search.comparisons import compare
+from hjepa.search.ablation.cells import FixedCells
+from hjepa.search.ablation.comparisons import compare
+from hjepa.search.ablation.outline import lines
 from hjepa.search.conductor import Conductor
 from hjepa.search.records import StudyRecords, TrialRecord
-from hjepa.search.report import report
+from hjepa.search.reports.report import report
 from hjepa.search.study import Study
 
 FACTORS: dict[str, Any] = {

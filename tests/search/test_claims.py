@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from hjepa.search.claims import Claim, judge, more_seeds, verdict
-from hjepa.search.effects import effect
-from hjepa.search.power import half_width
+from hjepa.search.ablation.claims import Claim, judge, more_seeds, verdict
+from hjepa.search.ablation.effects import effect
+from hjepa.search.ablation.power import half_width
 
 CLAIM = Claim("layer_scale", 0.5, 1.0, "roadmap")
 

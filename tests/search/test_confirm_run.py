@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hjepa.search.records import StudyRecords, TrialRecord
-from hjepa.search.report import content
+from hjepa.search.reports.report import content
 from hjepa.search.study import Study
 
 pytestmark = [

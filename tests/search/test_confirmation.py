@@ -11,12 +11,12 @@ import pytest
 from hjepa.cli.search import main
 from hjepa.overrides import ConfigError
 from hjepa.runtime.files import write_json
-from hjepa.search.cells import FixedCells
+from hjepa.search.ablation.cells import FixedCells
 from hjepa.search.conductor import Conductor
 from hjepa.search.confirmation import confirmation
 from hjepa.search.export import export, select
 from hjepa.search.records import StudyRecords, TrialRecord
-from hjepa.search.report import content, report
+from hjepa.search.reports.report import content, report
 from hjepa.search.study import Study
 
 MakeStudy = Callable[..., Study]

@@ -16,8 +16,8 @@ import typer
 from hjepa.cli.errors import run_app
 from hjepa.overrides import ConfigError
 from hjepa.runtime.files import out_of_storage, write_text
+from hjepa.search.execution.interruption import NoStorage, writing
 from hjepa.search.files import mend_journal, read_json
-from hjepa.search.interruption import NoStorage, writing
 from hjepa.search.records import StudyRecords
 from hjepa.search.status import status
 from hjepa.search.study import Study

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from hjepa.overrides import ConfigError
-from hjepa.search.ablation_plan import shared
-from hjepa.search.designs import Design
-from hjepa.search.fractional import aliases, fraction, resolution
+from hjepa.search.ablation.designs import Design
+from hjepa.search.ablation.fractional import aliases, fraction, resolution
+from hjepa.search.ablation.outline import shared
 from hjepa.search.study import Study
 
 FACTORS: dict[str, Any] = {

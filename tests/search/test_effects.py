@@ -8,7 +8,7 @@ from scipy import stats
 from statsmodels.stats.descriptivestats import sign_test
 from statsmodels.stats.weightstats import DescrStatsW, ttost_paired
 
-from hjepa.search.effects import effect, sign_flip
+from hjepa.search.ablation.effects import effect, sign_flip
 
 RNG = np.random.default_rng(3)
 WITH = {seed: 0.62 + 0.01 * float(RNG.standard_normal()) for seed in range(8)}

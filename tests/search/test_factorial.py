@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
 
-from hjepa.search.factorial import Codes, aliases, factorial
+from hjepa.search.ablation.factorial import Codes, aliases, factorial
 
 FULL = {f"c{n}": dict(zip("abc", codes, strict=True)) for n, codes in enumerate(itertools.product((-1, 1), repeat=3))}
 #: 2^(4-1), d = abc: resolution IV.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hjepa.search.fidelity import agreement
+from hjepa.search.stopping.fidelity import agreement
 
 
 def test_correlations_and_whether_the_best_was_kept() -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hjepa.search.halving import Halving, Promotion
-from hjepa.search.stopping import GO_ON
+from hjepa.search.stopping.halving import Halving, Promotion
+from hjepa.search.stopping.rule import GO_ON
 
 
 def halving(milestones: tuple[int, ...] = (1, 3), epochs: int = 9, min_trials: int = 1) -> Halving:

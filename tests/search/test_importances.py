@@ -12,10 +12,10 @@ import numpy as np
 import optuna
 import pytest
 
-from hjepa.search.importance_report import FEWEST, MOST, _spread
 from hjepa.search.importances import BEST, Point, importances
 from hjepa.search.records import StudyRecords, TrialRecord
-from hjepa.search.report import content, report
+from hjepa.search.reports.importance import FEWEST, MOST, _spread
+from hjepa.search.reports.report import content, report
 from hjepa.search.space import Dimension, Space
 from hjepa.search.study import Study
 

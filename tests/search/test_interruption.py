@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from hjepa.search.interruption import Interruption, StopStudy
+from hjepa.search.execution.interruption import Interruption, StopStudy
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -6,7 +6,7 @@ import pytest
 
 from hjepa.config import Config
 from hjepa.overrides import canonical, load_config
-from hjepa.search.order import Order, passed_on, pinned
+from hjepa.search.execution.order import Order, passed_on, pinned
 
 
 def test_an_order_survives_the_way_to_the_worker() -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from statsmodels.stats.power import TTestPower
 
-from hjepa.search.effects import paired_t
-from hjepa.search.power import difference_sd, half_width, power, seeds_for, smallest_detectable
+from hjepa.search.ablation.effects import paired_t
+from hjepa.search.ablation.power import difference_sd, half_width, power, seeds_for, smallest_detectable
 
 
 @pytest.mark.parametrize(("seeds", "rows"), [(3, 1), (6, 3), (8, 5), (30, 10)])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hjepa.search.quiet import diverted
+from hjepa.search.execution.quiet import diverted
 
 
 def test_all_noise_goes_to_the_log_and_all_messages_to_the_terminal(

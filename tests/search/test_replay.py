@@ -2,8 +2,8 @@
 
 import pytest
 
-from hjepa.search.halving import Halving, Promotion
-from hjepa.search.replay import replay, risk
+from hjepa.search.stopping.halving import Halving, Promotion
+from hjepa.search.stopping.replay import replay, risk
 
 EPOCHS = 9
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hjepa.search.analysis import floors, standings, winner
 from hjepa.search.records import StudyRecords, TrialRecord
-from hjepa.search.report import report
+from hjepa.search.reports.report import report
 from hjepa.search.study import Study
 
 MakeStudy = Callable[..., Study]
@@ -153,7 +153,7 @@ def test_people_read_floors_states_the_winner_and_the_next_command(records: Stud
 
 
 def test_a_long_table_is_cut_and_says_so(records: StudyRecords, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hjepa.search.report.SHOWN", 2)
+    monkeypatch.setattr("hjepa.search.reports.report.SHOWN", 2)
     text = report(records, "table")
     assert "and 5 more configurations; every other --format holds them all" in text
     assert "optim.lr=0.003" not in text

@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 
 from hjepa.runtime.files import write_json
-from hjepa.search import figures, report_latex
 from hjepa.search.records import StudyRecords, TrialRecord
-from hjepa.search.report import content, report
+from hjepa.search.reports import figures
+from hjepa.search.reports import latex as report_latex
+from hjepa.search.reports.report import content, report
 from hjepa.search.study import Study
 from tests.browser import browser, console_errors
 

@@ -18,9 +18,9 @@ from pandas import DataFrame
 from scipy import stats
 
 from hjepa.runtime.files import write_json
+from hjepa.search.ablation.statistics import pairing
 from hjepa.search.records import StudyRecords, TrialRecord
-from hjepa.search.report import content, report
-from hjepa.search.statistics import pairing
+from hjepa.search.reports.report import content, report
 from hjepa.search.study import Study
 
 FACTORS: dict[str, Any] = {

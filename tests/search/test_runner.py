@@ -15,8 +15,8 @@ import pytest
 from mlflow import MlflowClient
 
 from hjepa.overrides import yaml12
-from hjepa.search.address import default_uri
 from hjepa.search.records import StudyRecords, TrialRecord
+from hjepa.search.tracking.address import default_uri
 
 pytestmark = [
     pytest.mark.ray,

@@ -13,8 +13,8 @@ from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.multitest import multipletests
 
 from benchmarks import simulated_studies as benchmark
-from hjepa.search.effects import BCA_COVERAGE, effect
-from hjepa.search.statistics import holm, pairing, table
+from hjepa.search.ablation.effects import BCA_COVERAGE, effect
+from hjepa.search.ablation.statistics import holm, pairing, table
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from hjepa.config import Config
 from hjepa.overrides import load_config
-from hjepa.search.brackets import Brackets
-from hjepa.search.halving import Halving
-from hjepa.search.schedulers import grace_epochs, in_words, make_rule
 from hjepa.search.schema import SchedulerSpec
-from hjepa.search.stopping import Decision, Rule
+from hjepa.search.stopping.brackets import Brackets
+from hjepa.search.stopping.halving import Halving
+from hjepa.search.stopping.rule import Decision, Rule
+from hjepa.search.stopping.schedulers import grace_epochs, in_words, make_rule
 
 EPOCHS, GRACE, LEAST = 12, 2, 3
 COMMON = {"grace": GRACE / EPOCHS, "min_trials": LEAST}

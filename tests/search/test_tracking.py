@@ -14,9 +14,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from hjepa.overrides import ConfigError
-from hjepa.search.address import default_uri, masked, without_credentials
 from hjepa.search.records import StudyRecords
-from hjepa.search.tracking import Mirror, sync
+from hjepa.search.tracking.address import default_uri, masked, without_credentials
+from hjepa.search.tracking.mirror import Mirror, sync
 from tests.tracked import SMALL, Enter, MakeStudy, make_records, without_page, write_run
 
 #: MLflow's own database code uses a loader option that SQLAlchemy 2.1 deprecates.

@@ -11,9 +11,9 @@ from mlflow import MlflowClient
 import hjepa
 from hjepa.cli.search import main
 from hjepa.overrides import ConfigError
-from hjepa.search.address import default_uri
 from hjepa.search.records import StudyRecords
-from hjepa.search.tracking import register_model, sync
+from hjepa.search.tracking.address import default_uri
+from hjepa.search.tracking.mirror import register_model, sync
 from tests.tracked import Enter, MakeStudy, make_records, without_page
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 
 from hjepa.search.records import StudyRecords
-from hjepa.search.tracking import sync
+from hjepa.search.tracking.mirror import sync
 from tests.browser import browser
 from tests.tracked import Enter, MakeStudy, make_records
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from hjepa.search.report import report
-from hjepa.search.tracking import Mirror, sync
-from hjepa.search.tracking_source import rebuilt
+from hjepa.search.reports.report import report
+from hjepa.search.tracking.mirror import Mirror, sync
+from hjepa.search.tracking.source import rebuilt
 from tests.tracked import Enter, MakeStudy, make_records, without_page
 
 pytestmark = [

@@ -9,9 +9,9 @@ from mlflow import MlflowClient
 
 from hjepa.overrides import ConfigError
 from hjepa.search.records import StudyRecords
-from hjepa.search.report import Format, report
-from hjepa.search.tracking import sync
-from hjepa.search.tracking_source import rebuilt
+from hjepa.search.reports.report import Format, report
+from hjepa.search.tracking.mirror import sync
+from hjepa.search.tracking.source import rebuilt
 from tests.tracked import SMALL, Enter, MakeStudy, make_records, without_page
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")

@@ -1,0 +1,139 @@
+"""Runs a study on Ray: one Tuner over the Conductor's trials, and a clean end in every case."""
+
+import contextlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from ray import tune
+
+from hjepa.config import Config
+from hjepa.data import fingerprint
+from hjepa.search.ablation.cells import FixedCells
+from hjepa.search.conductor import Conductor
+from hjepa.search.execution.adapters import Follower, Proposals, Verdicts, folder_of, name_of
+from hjepa.search.execution.interruption import Interruption, NoStorage, StopStudy
+from hjepa.search.execution.quiet import diverted
+from hjepa.search.execution.session import ray_session, storage
+from hjepa.search.execution.trainable import run_order
+from hjepa.search.live import LiveTable
+from hjepa.search.plan import Plan, make_plan
+from hjepa.search.records import StudyRecords
+from hjepa.search.roles import Proposer
+from hjepa.search.sampler import StudySampler
+from hjepa.search.study import Study
+from hjepa.search.tracking.mirror import Mirror
+from hjepa.training import check
+
+#: What the function that watches over a trial's workers takes: Ray refuses nothing at all, and any share of
+#: a CPU would keep the workers from having all of them. A byte of memory.
+WATCHING = {"memory": 1.0}
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run of a study ended: `stopped` says why it ended early, `by_signal` whether a person did it,
+    `broken` whether nothing could be written any more.
+    """
+
+    stopped: str | None
+    by_signal: bool
+    exhausted: str | None
+    tracking: str
+    untracked: str | None
+    broken: bool = False
+
+
+def run_study(plan: Plan, *, address: str | None = None, tracking_uri: str | None = None) -> Ending:
+    """Run what the plan asks and the records do not hold yet, on a local Ray or the cluster at `address`.
+
+    Nothing of Ray is left when it returns. Raises ConfigError, before anything is written, for missing
+    data, a directory of another study or one that another driver is using.
+    """
+    study, directory = plan.study, plan.directory.absolute()
+    content = fingerprint(study.base.data)
+    records = StudyRecords.create_or_open(directory, study, content)
+    with records.driving(), Interruption(study.spec.budget.hours) as interruption:
+        mirror = Mirror(records, tracking_uri)
+        with diverted(directory / "driver.log") as terminal, mirror:
+            live = LiveTable(terminal, epochs=study.epochs, trials=plan.trials, concurrent=plan.concurrent)
+            live.take_up(records.trials())
+            conductor = Conductor(
+                study,
+                records,
+                _proposer(study, records),
+                fingerprint=_fingerprint,
+                check=check,
+                watchers=(live, mirror),
+            )
+            stopped, broken = None, False
+            try:
+                if not conductor.finished:
+                    with live:
+                        _tune(plan, conductor, interruption, address, live)
+            except StopStudy as stop:
+                stopped, broken = str(stop), isinstance(stop, NoStorage)
+                with contextlib.suppress(OSError):  # the records show without it what was interrupted
+                    conductor.interrupt(stopped)
+            mirror.finish()
+    return Ending(
+        stopped=stopped,
+        by_signal=interruption.by_signal is not None and stopped is not None,
+        exhausted=conductor.exhausted,
+        tracking=mirror.place,
+        untracked=mirror.problem,
+        broken=broken,
+    )
+
+
+def _proposer(study: Study, records: StudyRecords) -> Proposer:
+    """Where the study's configurations come from."""
+    if study.design is not None:
+        return FixedCells(study.design, records.metric, records.trials)
+    journal = records.directory / "optuna.journal"
+    return StudySampler(study.space, study.spec.sampler, trials=study.configurations, journal=journal)
+
+
+def _fingerprint(config: Config) -> str:
+    return fingerprint(config.data)
+
+
+def _tune(plan: Plan, conductor: Conductor, interruption: Interruption, address: str | None, live: LiveTable) -> None:
+    """Execute trials until the Conductor has no more. Raises StopStudy."""
+    nested = plan.study.spec.resources.workers > 1
+    place = Path(storage(conductor.records.directory))
+    shutil.rmtree(place, ignore_errors=True)  # Tune's own files; a study never goes on from them
+    with ray_session(address, dashboard=nested) as resources:
+        interruption.arm()
+        interruption.check()
+        tuner = _tuner(make_plan(plan.study, plan.directory, resources), conductor, interruption, place)
+        try:
+            tuner.fit()
+        except StopStudy as stop:
+            live.say(f"{stop}: ending the trials")
+            raise
+
+
+def _tuner(plan: Plan, conductor: Conductor, interruption: Interruption, place: Path) -> tune.Tuner:
+    resources = plan.study.spec.resources
+    nested = resources.workers > 1
+    share = WATCHING if nested else {"CPU": float(resources.cpus), "GPU": plan.gpus}
+    return tune.Tuner(
+        tune.with_resources(run_order, {name: amount for name, amount in share.items() if amount}),
+        tune_config=tune.TuneConfig(
+            search_alg=Proposals(conductor, plan.gpus),
+            scheduler=Verdicts(conductor),
+            num_samples=-1,
+            max_concurrent_trials=plan.concurrent,
+            reuse_actors=not nested,  # a stopped nested trial ends with its processes
+            trial_name_creator=name_of,
+            trial_dirname_creator=folder_of,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(place),
+            callbacks=[Follower(conductor, interruption)],
+            failure_config=tune.FailureConfig(max_failures=0),
+            verbose=0,
+        ),
+    )

@@ -1,0 +1,105 @@
+"""Ray for the time of one study: started or joined, and left without a trace."""
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import ray
+
+from hjepa.overrides import ConfigError
+from hjepa.search.execution.order import passed_on
+
+#: Settings of Ray that its processes read from the environment. Tune's own snapshots and its handling of
+#: signals are not used here; a working directory that changes under a trial would move relative paths.
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+
+@contextlib.contextmanager
+def ray_session(address: str | None, *, dashboard: bool) -> Iterator[dict[str, float]]:
+    """The total resources of a local Ray of our own, or of the running cluster at `address`.
+
+    `dashboard` is needed for trials of several workers: without its State API, stopped ones leak
+    their placement groups. Raises ConfigError when no cluster answers.
+    """
+    before = {name: os.environ.get(name) for name in SETTINGS}
+    os.environ.update(SETTINGS)
+    try:
+        _start(address, dashboard)
+        total = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        yield {str(name): float(amount) for name, amount in total.items()}
+    finally:
+        ray.shutdown()
+        _restore(before)
+
+
+def cluster_resources(address: str) -> dict[str, float]:
+    """The total resources of a running cluster. Raises ConfigError when none answers."""
+    with ray_session(address, dashboard=False) as resources:
+        return resources
+
+
+def _start(address: str | None, dashboard: bool) -> None:
+    variables = {**passed_on(), **SETTINGS}
+    port = _free_port()
+    try:
+        if address is None:
+            if dashboard:  # else what cleans up after stopped trials fails beside a second Ray on this machine
+                variables["RAY_API_SERVER_ADDRESS"] = f"http://127.0.0.1:{port}"
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+            ray.init(
+                address="local",  # never joins a cluster that happens to run on this machine
+                num_cpus=cores,
+                include_dashboard=dashboard,
+                dashboard_port=port,
+                runtime_env={"env_vars": variables},
+            )
+        else:
+            _knock(address)
+            if _port_of(address) is not None:
+                variables["RAY_ADDRESS"] = address
+            ray.init(address=address, runtime_env={"env_vars": variables})
+    except (OSError, ray.exceptions.RayError, ValueError) as error:
+        where = "a local Ray" if address is None else f"the Ray cluster at {address}"
+        raise ConfigError([f"--address: {where} does not answer: {str(error).strip().splitlines()[0]}"]) from error
+
+
+def _knock(address: str) -> None:
+    """Raise OSError at once where nobody listens at host:port; Ray itself would try for minutes."""
+    port = _port_of(address)
+    if port is not None:
+        socket.create_connection((address.rpartition(":")[0].rpartition("/")[2], port), timeout=10).close()
+
+
+def _port_of(address: str) -> int | None:
+    """The port of host:port; None for a name such as auto."""
+    host, _, port = address.rpartition(":")
+    return int(port) if host and port.isdigit() else None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _restore(before: Mapping[str, str | None]) -> None:
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def storage(directory: Path) -> str:
+    """Where Tune and Train keep their own files: inside the study."""
+    return str(directory / "ray")

@@ -1,0 +1,53 @@
+"""A trial in its own process: the function that Ray Tune runs.
+
+One worker runs here, through Ray Train's local mode; several go through `nested`. This is one of the
+two edges at which every exception is caught: it becomes the trial's record before it is raised again.
+"""
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.train import ScalingConfig
+from ray.train.torch import TorchTrainer
+
+from hjepa.runtime.files import out_of_storage
+from hjepa.search.execution.nested import run_nested
+from hjepa.search.execution.order import Order
+from hjepa.search.records import StudyRecords
+from hjepa.training import train
+
+
+class TuneReporter:
+    """Hands the scores of a rung to Tune, which answers by returning or by ending the function."""
+
+    def report(self, metrics: dict[str, Any], checkpoint: Path | None) -> bool:
+        """Report and go on. Raises SystemExit when the driver stops the trial."""
+        tune.report(metrics)
+        return True
+
+
+def run_order(packed: dict[str, Any]) -> None:
+    """Run one trial from where its directory stands."""
+    order = Order.unpack(packed)
+    try:
+        if order.workers > 1:
+            run_nested(order)
+        else:
+            _run_here(order)
+    except Exception as error:
+        if out_of_storage(str(error)):  # not the trial's fault: it goes on from its checkpoint with the study
+            raise
+        reason = traceback.format_exception_only(error)[-1].strip().splitlines()[0]
+        records = StudyRecords(Path(order.study), {})
+        state = "out_of_memory" if "OutOfMemory" in type(error).__name__ else "failed"
+        records.write_result(order.id, state, reason, traceback=traceback.format_exc())
+        raise
+
+
+def _run_here(order: Order) -> None:
+    def loop() -> None:
+        train(order.parsed(), Path(order.directory), reporter=TuneReporter(), resume=True, test=order.test)
+
+    TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=0)).fit()

@@ -1,0 +1,1 @@
+"""A study's results in every format, from one content. `report` is where all begin. Pure."""

@@ -1,0 +1,59 @@
+"""What a study's trials say together, for every report: as data, as further tables, and as lines.
+
+`numbers` are keys of the JSON report; everything else renders them, and computes nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from hjepa.search.records import StudyRecords
+from hjepa.search.reports import factorial as factorial_report
+from hjepa.search.reports import importance
+from hjepa.search.reports import stopping as stopping_report
+from hjepa.search.study import Study
+
+#: The keys of the JSON report that are made here.
+KEYS = ("factorial", "pairing", "importances", "agreement", "early_stopping")
+
+
+class Section(NamedTuple):
+    """A table of a report, under its title."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def numbers(records: StudyRecords) -> dict[str, Any]:
+    """The keys of the JSON report that are about the study as a whole, each with its `words`.
+
+    An ablation has `factorial` (null for designs that are not) and `pairing`, a search has `importances`; both have
+    `agreement` and `early_stopping`.
+    """
+    study = Study.load(records.directory / "study.yaml")
+    stopping = {
+        "agreement": stopping_report.agreement_of(study, records),
+        "early_stopping": stopping_report.early_stopping(study, records),
+    }
+    if study.design is None:
+        return {"importances": importance.of_search(study, records), **stopping}
+    return {
+        "factorial": factorial_report.model(study, records),
+        "pairing": factorial_report.pairing_worth(study, records),
+        **stopping,
+    }
+
+
+def sections(found: Mapping[str, Any]) -> list[Section]:
+    """The tables of these numbers that have rows."""
+    tables = [
+        Section("Model of all cells", factorial_report.COLUMNS, factorial_report.rows(found.get("factorial"))),
+        Section("Importances", importance.COLUMNS, importance.rows(found.get("importances"))),
+        Section("Rungs against the end", stopping_report.COLUMNS, stopping_report.rows(found.get("agreement"))),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def lines(found: Mapping[str, Any]) -> list[str]:
+    """What is said of these numbers, in a line each."""
+    return [line for key in KEYS if found.get(key) is not None for line in found[key]["words"]]
