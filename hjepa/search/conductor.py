@@ -5,11 +5,10 @@ Knows neither Ray nor Optuna nor MLflow. Whoever executes trials asks `next_tria
 """
 
 import errno
-import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from hjepa.config import Config, rung_metric
@@ -17,6 +16,7 @@ from hjepa.overrides import ConfigError
 from hjepa.runtime.files import out_of_storage
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.roles import Outcome, Proposer, Watcher
+from hjepa.search.roster import Roster, Seed
 from hjepa.search.states import FAILURES, failure_of
 from hjepa.search.stopping.rule import GO_ON
 from hjepa.search.stopping.schedulers import make_rule
@@ -27,14 +27,6 @@ from hjepa.search.trial_record import history
 ATTEMPTS = 10
 #: The state of a trial of which a rule says so.
 _STATES = {"stop": "early_stopped", "pause": "paused"}
-
-
-@dataclass
-class _Seed:
-    """One configuration on one seed."""
-
-    record: TrialRecord
-    history: dict[int, float]
 
 
 class Conductor:
@@ -64,7 +56,7 @@ class Conductor:
         self._stopped: dict[str, tuple[str, str]] = {}
         #: Why the sampler was not asked any more, where it was not the budget.
         self.exhausted: str | None = None
-        self._trials: dict[int, dict[int, _Seed]] = {}
+        self._trials = Roster()
         self._queue: deque[TrialRecord] = deque()
         self._take_up()
 
@@ -81,12 +73,12 @@ class Conductor:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to execute."""
-        return not self._queue and not self._paused() and len(self._trials) >= self._study.configurations
+        return not self._queue and not self._paused and len(self._trials) >= self._study.configurations
 
     @property
     def waiting(self) -> bool:
         """Whether `next_trial` has nothing now and may have something later."""
-        resumable = self._rule is not None and self._rule.pauses and (self._busy() or bool(self._paused()))
+        resumable = self._rule is not None and self._rule.pauses and (self._trials.busy or bool(self._paused))
         return not self._queue and (self._may_propose or resumable)
 
     @property
@@ -95,7 +87,7 @@ class Conductor:
 
     def running(self) -> list[TrialRecord]:
         """Trials that have started and not ended."""
-        return [seed.record for seed in self._seeds() if seed.record.state == "running"]
+        return self._trials.in_state("running")
 
     def next_trial(self) -> TrialRecord | None:
         """The next trial to execute, written down; None when the study asks for no more, or not yet (`waiting`).
@@ -106,11 +98,11 @@ class Conductor:
             promoted = self._promote(last=False)
             if promoted is not None:
                 return promoted
-            while self._may_propose and not self._queue and self._propose(self._next_index()):
+            while self._may_propose and not self._queue and self._propose(self._trials.next_index()):
                 pass
             if self._queue:
                 return self._queue.popleft()
-            if self._busy() or not self._paused():
+            if self._trials.busy or not self._paused:
                 return None
             promoted = self._promote(last=True)
             if promoted is not None:
@@ -124,11 +116,11 @@ class Conductor:
     def started(self, trial: str) -> None:
         """A trial is being executed."""
         self._records.mark(trial, state="running")
-        self._update(replace(self._find(trial).record, state="running"))
+        self._update(replace(self._trials.find(trial).record, state="running"))
 
     def reported(self, trial: str, metrics: Mapping[str, Any]) -> str | None:
         """A trial reached a rung; the reason to execute it no further, or None."""
-        seed = self._find(trial)
+        seed = self._trials.find(trial)
         epoch, value = int(metrics["epoch"]), metrics.get(self._rung_metric)
         if value is None or not math.isfinite(value):
             self._stopped[trial] = ("diverged", f"no finite {self._rung_metric} at epoch {epoch}")
@@ -189,8 +181,8 @@ class Conductor:
             if self._rule is not None and record.state != "duplicate":
                 self._rule.enroll(record.id, record.index)
                 self._rule.replay(record.id, dict(scored))
-            self._trials.setdefault(record.index, {})[record.seed] = _Seed(record, scored)
-        for index, seeds in sorted(self._trials.items()):
+            self._trials.enter(record, scored)
+        for index, seeds in self._trials.configurations():
             first = next(iter(seeds.values())).record
             if index not in self._sampler.told() and not self._settled_badly(index):
                 self._tell_of(index, first.overrides)
@@ -204,9 +196,9 @@ class Conductor:
                 self._sampler.reject(index)
             else:
                 self._settle_configuration(index)
-        self._settle_duplicates()
+        self._settle_duplicates(self._trials)
 
-    def _take_up_open(self, seed: _Seed) -> None:
+    def _take_up_open(self, seed: Seed) -> None:
         """A trial that has not ended is judged where the driver died before it could, and queued to go on."""
         record = seed.record
         if record.final or record.state == "paused":
@@ -223,10 +215,6 @@ class Conductor:
                 return
         self._queue.append(record)
 
-    def _next_index(self) -> int:
-        """The first number that no record holds: the next, or that of a configuration whose records were lost."""
-        return next(index for index in itertools.count() if index not in self._trials)
-
     def _tell_of(self, index: int, overrides: Mapping[str, Any]) -> None:
         """Let the sampler know of a configuration that its journal has lost."""
         if index == 0:
@@ -235,7 +223,7 @@ class Conductor:
             self._sampler.adopt(index, overrides)
 
     def _settled_badly(self, index: int) -> bool:
-        return any(seed.record.state in FAILURES for seed in self._trials[index].values())
+        return any(seed.record.state in FAILURES for seed in self._trials.configuration(index).values())
 
     def _propose(self, index: int) -> bool:
         """Write down a new configuration for every seed, or say why there is none; False: not yet."""
@@ -253,22 +241,19 @@ class Conductor:
                 self._sampler.reject(index)
                 continue
             name = config_hash(config, self._fingerprint(config))
-            if self._is_known(name) and attempt < ATTEMPTS - 1 and not self._sampler.repeats:
+            if self._trials.is_known(name) and attempt < ATTEMPTS - 1 and not self._sampler.repeats:
                 self._sampler.reject(index)
                 continue
             for seed in self._study.seeds(index):
                 self._write_down(name, index, seed, overrides)
-            self._settle_duplicates()
+            self._settle_duplicates(self._trials.configuration(index).values())
             self._settle_configuration(index)
             return True
         self.exhausted = f"the sampler proposed {ATTEMPTS} configurations that cannot run; the last: {refusal}"
         return True
 
-    def _is_known(self, name: str) -> bool:
-        return any(seed.record.config == name for seed in self._seeds())
-
     def _write_down(self, name: str, index: int, seed: int, overrides: Mapping[str, Any]) -> None:
-        same = [s.record for s in self._seeds() if s.record.config == name and s.record.seed == seed]
+        same = self._trials.same(name, seed)
         original = next((record for record in same if record.duplicate_of is None), None)
         identity = trial_id(name, seed, len(same))
         record = TrialRecord(
@@ -285,7 +270,7 @@ class Conductor:
         self._records.write_trial(record)
         record = self._read(identity)  # where the trial.json was lost, its result may be there
         scored = history(record, self._rung_metric)
-        self._trials.setdefault(index, {})[seed] = _Seed(record, scored)
+        self._trials.enter(record, scored)
         if self._rule is not None:
             self._rule.enroll(identity, index)
             self._rule.replay(identity, dict(scored))
@@ -293,15 +278,9 @@ class Conductor:
             self._queue.append(record)
         self._tell_watchers(record)
 
+    @property
     def _paused(self) -> list[TrialRecord]:
-        return [seed.record for seed in self._seeds() if seed.record.state == "paused"]
-
-    def _busy(self) -> bool:
-        """Whether a trial is being executed, or about to be."""
-        idle = ("paused", "duplicate")
-        return any(
-            not s.record.final and s.record.state not in idle and not s.record.duplicate_of for s in self._seeds()
-        )
+        return self._trials.in_state("paused")
 
     def _pause(self, trial: str) -> None:
         """Enter that a trial waits at a rung.
@@ -314,34 +293,34 @@ class Conductor:
 
     def _promote(self, *, last: bool) -> TrialRecord | None:
         """The paused trial that is to go on now, written down; None: none."""
-        paused = self._paused()
+        paused = self._paused
         name = self._rule.promotable({record.id for record in paused}, last=last) if self._rule and paused else None
         if name is None:
             return None
-        self._records.mark(name, state="pending", promoted=self._find(name).record.epoch)
+        self._records.mark(name, state="pending", promoted=self._trials.find(name).record.epoch)
         self._update(self._read(name))
-        return self._find(name).record
+        return self._trials.find(name).record
 
     def _end_paused(self) -> None:
         """No trial will be promoted any more."""
         assert self._rule is not None
-        for record in self._paused():
+        for record in self._paused:
             self._records.write_result(record.id, "early_stopped", self._rule.rest(record.id))
             self._settle(self._read(record.id))
 
     def _settle(self, record: TrialRecord) -> None:
         """Enter the end of a trial, and of its configuration and its duplicates when it was the last."""
         self._update(record)
-        self._settle_duplicates()
+        self._settle_duplicates(self._trials.copies(record.id))
         self._settle_configuration(record.index)
 
-    def _settle_duplicates(self) -> None:
-        """End the duplicates whose originals have ended."""
-        for seed in list(self._seeds()):
+    def _settle_duplicates(self, seeds: Iterable[Seed]) -> None:
+        """End those of these trials that are duplicates, where the originals have ended."""
+        for seed in seeds:
             record = seed.record
             if record.duplicate_of is None or record.final:
                 continue
-            original = self._find(record.duplicate_of)
+            original = self._trials.find(record.duplicate_of)
             if original.record.final:
                 self._records.write_result(record.id, "duplicate", f"the same configuration as {original.record.id}")
                 seed.history = dict(original.history)
@@ -350,15 +329,15 @@ class Conductor:
 
     def _settle_configuration(self, index: int) -> None:
         """Tell the sampler of a configuration whose every seed has ended."""
-        seeds = list(self._trials[index].values())
+        seeds = list(self._trials.configuration(index).values())
         if len(seeds) < len(self._study.spec.seeds) or not all(seed.record.final for seed in seeds):
             return
         outcome, value = self._outcome(seeds)
         self._sampler.tell(index, outcome, value, _means(seeds))
 
-    def _outcome(self, seeds: list[_Seed]) -> tuple[Outcome, float | None]:
+    def _outcome(self, seeds: list[Seed]) -> tuple[Outcome, float | None]:
         """Failed if any seed failed, else pruned if any was stopped, else completed with the mean score."""
-        ends = [self._find(s.record.duplicate_of).record if s.record.duplicate_of else s.record for s in seeds]
+        ends = [self._trials.find(s.record.duplicate_of).record if s.record.duplicate_of else s.record for s in seeds]
         scores = [end.score for end in ends if end.score is not None]
         if any(end.state in FAILURES for end in ends) or len(scores) < len(ends):
             return "failed", None
@@ -366,17 +345,11 @@ class Conductor:
             return "pruned", None
         return "completed", sum(scores) / len(scores)
 
-    def _seeds(self) -> list[_Seed]:
-        return [seed for seeds in self._trials.values() for seed in seeds.values()]
-
-    def _find(self, trial: str) -> _Seed:
-        return next(seed for seed in self._seeds() if seed.record.id == trial)
-
     def _read(self, trial: str) -> TrialRecord:
         return self._records.trial(trial)
 
     def _update(self, record: TrialRecord) -> None:
-        self._find(record.id).record = record
+        self._trials.update(record)
         self._tell_watchers(record)
 
     def _tell_watchers(self, record: TrialRecord, metrics: Mapping[str, Any] | None = None) -> None:
@@ -384,7 +357,7 @@ class Conductor:
             watcher.changed(record, metrics or {})
 
 
-def _means(seeds: list[_Seed]) -> dict[int, float]:
+def _means(seeds: list[Seed]) -> dict[int, float]:
     """The mean over seeds at each epoch that all of them have reached."""
     epochs = set.intersection(*(set(seed.history) for seed in seeds))
     return {epoch: sum(seed.history[epoch] for seed in seeds) / len(seeds) for epoch in epochs}

@@ -9,7 +9,7 @@ from hjepa.config import Config
 from hjepa.config.fields import in_words
 from hjepa.overrides import ConfigError, shown
 from hjepa.search.ablation import outline
-from hjepa.search.schema import Resources
+from hjepa.search.sections import Resources
 from hjepa.search.space import Dimension
 from hjepa.search.stopping import schedulers
 from hjepa.search.stopping.schedulers import rungs

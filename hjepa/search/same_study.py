@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hjepa.overrides import knobs, shown
-from hjepa.search.schema import SchedulerSpec
+from hjepa.search.sections import SchedulerSpec
 
 #: What may change when a study goes on.
 EXTENSIBLE = (

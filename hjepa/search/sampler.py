@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hjepa.search.files import mend_journal
 from hjepa.search.roles import Outcome
-from hjepa.search.schema import SamplerSpec
+from hjepa.search.sections import SamplerSpec
 from hjepa.search.space import Dimension, Space
 from hjepa.search.study import cell_name
 

@@ -3,13 +3,14 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from hjepa.config import OBJECTIVES, Section
+from hjepa.config import Section
 from hjepa.overrides import ConfigError, knobs, nearest, problem, shown
 from hjepa.search.ablation.keys import AblationSpec, ClaimSpec
+from hjepa.search.sections import Budget, Objective, Resources, SamplerSpec, SchedulerSpec, Seed
 from hjepa.search.space import KINDS
 
 #: Fields that a space may not vary: what decides them instead.
@@ -18,12 +19,6 @@ RESERVED = {
     "training.epochs": "budget.epochs or --epochs",
     "evaluation.interval": "the base experiment (it places the rungs)",
 }
-
-
-def _metric(name: str) -> str:
-    if name not in OBJECTIVES:
-        raise ValueError(f"{', '.join(OBJECTIVES)}{nearest(name, OBJECTIVES)}")
-    return name
 
 
 def _name(name: str) -> str:
@@ -36,112 +31,6 @@ def _seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError("one or more different seeds")
     return seeds
-
-
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-
-
-class Objective(Section):
-    """What a study optimises, on the hold-out."""
-
-    metric: Annotated[str, AfterValidator(_metric)] = Field(
-        "probe.top1", description=f"One of {', '.join(OBJECTIVES)}.", json_schema_extra={"enum": list(OBJECTIVES)}
-    )
-    mode: Literal["max"] = Field("max", description="Every score is an accuracy: higher is better.")
-
-
-class Budget(Section):
-    """How much a study may spend."""
-
-    epochs: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Sets training.epochs of every trial; null keeps the base's."
-    )
-    trials: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Configurations of a search, the baseline among them; each runs once per seed."
-    )
-    hours: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Stop after this many hours; running the study again goes on."
-    )
-
-
-class SamplerSpec(Section):
-    """Who proposes configurations."""
-
-    type: Literal["tpe", "random", "gp", "grid", "cmaes"] = Field(
-        "tpe", description="grid needs choices, integers or steps; cmaes numeric dimensions without conditions."
-    )
-    seed: Seed = Field(0, description="Seed of the proposals.")
-
-
-class SchedulerSpec(Section):
-    """Who stops trials early."""
-
-    type: Literal["asha", "hyperband", "median", "percentile", "none"] = Field(
-        "asha",
-        description="asha compares trials at rungs; hyperband draws a bracket of rungs for each configuration; "
-        "median and percentile compare at every report; none stops none.",
-    )
-    grace: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.1, description="First rung, as a fraction of the epochs (at least 1 epoch); before it nothing is stopped."
-    )
-    reduction: Annotated[int, Field(ge=2)] = Field(3, description="Ratio of rungs; one in this many goes on.")
-    variant: Literal["stopping", "promotion"] = Field(
-        "stopping",
-        description="promotion pauses every trial at a rung; the best there are resumed from their checkpoints.",
-    )
-    brackets: Annotated[int, Field(ge=2)] = Field(
-        3, description="Sets of rungs: all, all but the first, all but the first two, ... as far as there are rungs."
-    )
-    percentile: Annotated[float, Field(gt=0, lt=100)] = Field(
-        25.0, description="A trial below this percentile of the scores of an epoch is stopped."
-    )
-    min_trials: Annotated[int, Field(ge=1)] = Field(4, description="Trials at a rung before it stops any.")
-    patience: Annotated[int, Field(ge=0)] = Field(
-        0, description="Epochs that a trial must stay below the bar before it is stopped: for late bloomers."
-    )
-    seed: Seed = Field(0, description="Seed of the draw of brackets.")
-
-    @model_validator(mode="after")
-    def _only_what_acts(self) -> "SchedulerSpec":
-        for name in sorted(self.model_fields_set - {"type"}):
-            types = SCHEDULERS[name]
-            if self.type not in types:
-                raise ValueError(f"{name}: allowed only when scheduler.type is {' or '.join(types)}")
-        if self.variant == "promotion" and self.patience:
-            raise ValueError(f"patience: got {self.patience}; allowed only 0 with promotion: it stops nothing for good")
-        return self
-
-    def acting(self) -> dict[str, Any]:
-        """The keys that act, as plain data: what makes two schedulers one."""
-        return {key: value for key, value in self.model_dump(mode="json").items() if self.acts(key)}
-
-    def acts(self, key: str) -> bool:
-        """Whether a key does anything for this type."""
-        pausing = self.variant == "promotion" and key == "patience"
-        return key == "type" or (self.type in SCHEDULERS[key] and not pausing)
-
-
-#: The types of scheduler for which each key acts.
-SCHEDULERS = {
-    "variant": ("asha", "hyperband"),
-    "grace": ("asha", "hyperband", "median", "percentile"),
-    "reduction": ("asha", "hyperband"),
-    "brackets": ("hyperband",),
-    "percentile": ("percentile",),
-    "min_trials": ("asha", "hyperband", "median", "percentile"),
-    "patience": ("asha", "hyperband", "median", "percentile"),
-    "seed": ("hyperband",),
-}
-
-
-class Resources(Section):
-    """What one trial takes of the cluster."""
-
-    workers: Annotated[int, Field(ge=1)] = Field(1, description="Worker processes that share a trial's batch.")
-    gpus: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = Field(
-        "auto", description="Share of an accelerator per worker where there is one; auto: a whole one."
-    )
-    cpus: Annotated[int, Field(ge=1)] = Field(1, description="CPU cores per worker; also its threads on the CPU.")
 
 
 def _space_schema(schema: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hjepa.config import Config
 from hjepa.overrides import ConfigError, load_config
 from hjepa.search.plan import concurrency, gpu_share, make_plan, per_trial, render
-from hjepa.search.schema import Resources, SchedulerSpec
+from hjepa.search.sections import Resources, SchedulerSpec
 from hjepa.search.stopping.schedulers import rungs
 from hjepa.search.study import Study
 

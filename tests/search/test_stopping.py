@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hjepa.config import Config
 from hjepa.overrides import load_config
-from hjepa.search.schema import SchedulerSpec
+from hjepa.search.sections import SchedulerSpec
 from hjepa.search.stopping.brackets import Brackets
 from hjepa.search.stopping.halving import Halving
 from hjepa.search.stopping.rule import Decision, Rule

@@ -114,5 +114,6 @@ def test_deeper_checks_see_every_choice_and_name_it(make_study: Callable[..., St
 
 def test_the_pure_part_and_the_command_line_load_no_heavy_library() -> None:
     pure = "analysis, export, files, plan, records, same_study, schema, space, space_file, study, trial_record"
-    code = f"from hjepa.search import {pure}; from hjepa.search.reports import report; import sys; heavy = {{'torch', 'ray', 'optuna', 'mlflow'}}"
+    code = f"import sys; from hjepa.search import {pure}; from hjepa.search.reports import report"
+    code += "; heavy = {'torch', 'ray', 'optuna', 'mlflow'}"
     subprocess.run([sys.executable, "-c", f"{code}; assert not heavy & set(sys.modules)"], check=True)

@@ -8,7 +8,7 @@ from typing import Any
 from hjepa.config import rung_metric
 from hjepa.search.files import last_lines
 from hjepa.search.records import StudyRecords, TrialRecord
-from hjepa.search.schema import SchedulerSpec
+from hjepa.search.sections import SchedulerSpec
 from hjepa.search.stopping.fidelity import Agreement, agreement
 from hjepa.search.stopping.replay import Risk, risk
 from hjepa.search.stopping.rule import Rule

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from hjepa.config import Config
-from hjepa.search.schema import SchedulerSpec
+from hjepa.search.sections import SchedulerSpec
 from hjepa.search.stopping.brackets import Brackets
 from hjepa.search.stopping.curve_rules import Median, Percentile
 from hjepa.search.stopping.halving import Halving, Promotion

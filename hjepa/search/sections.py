@@ -1,0 +1,119 @@
+"""The sections of a study file: what it optimises, spends and takes, who proposes and who stops."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from hjepa.config import OBJECTIVES, Section
+from hjepa.overrides import nearest
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+def _metric(name: str) -> str:
+    if name not in OBJECTIVES:
+        raise ValueError(f"{', '.join(OBJECTIVES)}{nearest(name, OBJECTIVES)}")
+    return name
+
+
+class Objective(Section):
+    """What a study optimises, on the hold-out."""
+
+    metric: Annotated[str, AfterValidator(_metric)] = Field(
+        "probe.top1", description=f"One of {', '.join(OBJECTIVES)}.", json_schema_extra={"enum": list(OBJECTIVES)}
+    )
+    mode: Literal["max"] = Field("max", description="Every score is an accuracy: higher is better.")
+
+
+class Budget(Section):
+    """How much a study may spend."""
+
+    epochs: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Sets training.epochs of every trial; null keeps the base's."
+    )
+    trials: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Configurations of a search, the baseline among them; each runs once per seed."
+    )
+    hours: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Stop after this many hours; running the study again goes on."
+    )
+
+
+class SamplerSpec(Section):
+    """Who proposes configurations."""
+
+    type: Literal["tpe", "random", "gp", "grid", "cmaes"] = Field(
+        "tpe", description="grid needs choices, integers or steps; cmaes numeric dimensions without conditions."
+    )
+    seed: Seed = Field(0, description="Seed of the proposals.")
+
+
+class SchedulerSpec(Section):
+    """Who stops trials early."""
+
+    type: Literal["asha", "hyperband", "median", "percentile", "none"] = Field(
+        "asha",
+        description="asha compares trials at rungs; hyperband draws a bracket of rungs for each configuration; "
+        "median and percentile compare at every report; none stops none.",
+    )
+    grace: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.1, description="First rung, as a fraction of the epochs (at least 1 epoch); before it nothing is stopped."
+    )
+    reduction: Annotated[int, Field(ge=2)] = Field(3, description="Ratio of rungs; one in this many goes on.")
+    variant: Literal["stopping", "promotion"] = Field(
+        "stopping",
+        description="promotion pauses every trial at a rung; the best there are resumed from their checkpoints.",
+    )
+    brackets: Annotated[int, Field(ge=2)] = Field(
+        3, description="Sets of rungs: all, all but the first, all but the first two, ... as far as there are rungs."
+    )
+    percentile: Annotated[float, Field(gt=0, lt=100)] = Field(
+        25.0, description="A trial below this percentile of the scores of an epoch is stopped."
+    )
+    min_trials: Annotated[int, Field(ge=1)] = Field(4, description="Trials at a rung before it stops any.")
+    patience: Annotated[int, Field(ge=0)] = Field(
+        0, description="Epochs that a trial must stay below the bar before it is stopped: for late bloomers."
+    )
+    seed: Seed = Field(0, description="Seed of the draw of brackets.")
+
+    @model_validator(mode="after")
+    def _only_what_acts(self) -> "SchedulerSpec":
+        for name in sorted(self.model_fields_set - {"type"}):
+            types = SCHEDULERS[name]
+            if self.type not in types:
+                raise ValueError(f"{name}: allowed only when scheduler.type is {' or '.join(types)}")
+        if self.variant == "promotion" and self.patience:
+            raise ValueError(f"patience: got {self.patience}; allowed only 0 with promotion: it stops nothing for good")
+        return self
+
+    def acting(self) -> dict[str, Any]:
+        """The keys that act, as plain data: what makes two schedulers one."""
+        return {key: value for key, value in self.model_dump(mode="json").items() if self.acts(key)}
+
+    def acts(self, key: str) -> bool:
+        """Whether a key does anything for this type."""
+        pausing = self.variant == "promotion" and key == "patience"
+        return key == "type" or (self.type in SCHEDULERS[key] and not pausing)
+
+
+#: The types of scheduler for which each key acts.
+SCHEDULERS = {
+    "variant": ("asha", "hyperband"),
+    "grace": ("asha", "hyperband", "median", "percentile"),
+    "reduction": ("asha", "hyperband"),
+    "brackets": ("hyperband",),
+    "percentile": ("percentile",),
+    "min_trials": ("asha", "hyperband", "median", "percentile"),
+    "patience": ("asha", "hyperband", "median", "percentile"),
+    "seed": ("hyperband",),
+}
+
+
+class Resources(Section):
+    """What one trial takes of the cluster."""
+
+    workers: Annotated[int, Field(ge=1)] = Field(1, description="Worker processes that share a trial's batch.")
+    gpus: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = Field(
+        "auto", description="Share of an accelerator per worker where there is one; auto: a whole one."
+    )
+    cpus: Annotated[int, Field(ge=1)] = Field(1, description="CPU cores per worker; also its threads on the CPU.")
