@@ -59,6 +59,7 @@ PURE = [
     "reports.figures",
     "reports.importance",
     "reports.latex",
+    "reports.levels",
     "reports.numbers",
     "reports.page",
     "reports.report",

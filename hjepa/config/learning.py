@@ -57,6 +57,15 @@ class EvaluationConfig(Section):
         when={"evaluation.soup": ["uniform", "greedy"]},
         proof="tests/training/test_soup.py::test_fewer_epochs_are_all_averaged",
     )
+    levels: bool = knob(
+        False,
+        "With the full probe, score each level too: a probe of one drawn cell of its target map for each image.",
+        effect="evaluation",
+        flip=True,
+        when={"evaluation.labels_per_class": [None]},
+        proof="tests/evaluation/test_level_probes.py::test_a_level_is_scored_by_what_one_of_its_cells_knows",
+        title="level-by-level probes",
+    )
     labels_per_class: Annotated[int, Field(ge=2)] | None = knob(
         None, "Fit the probes on this many labels a class; null on all.", effect="evaluation", flip=5
     )

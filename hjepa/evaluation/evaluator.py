@@ -8,8 +8,10 @@ from hjepa.config import EvaluationConfig
 from hjepa.data import Dataset, ImageSource, Views
 from hjepa.evaluation.collapse import statistics
 from hjepa.evaluation.features import FeatureEncoder, Features, Indices, extract, pixels
+from hjepa.evaluation.level_probes import MapEncoder, level_probes
 from hjepa.evaluation.linear import ProbeScore, few_label_probe, linear_probe
 from hjepa.evaluation.neighbours import knn_accuracy, refuse_large_k
+from hjepa.models.level_targets import LevelTargets
 from hjepa.overrides import ConfigError, problem
 from hjepa.runtime.device import Device
 from hjepa.runtime.streams import numpy_generator
@@ -69,6 +71,15 @@ class Evaluator:
         scored = (pixels(holdout, self._holdout), holdout.labels)
         probe, knn = self._score(pixels, self._all[:PIXEL_TRAIN], scored)
         return {"pixels.probe.top1": probe.top1, "pixels.knn.top1": knn}
+
+    def levels(self, encoder: MapEncoder, targets: LevelTargets) -> dict[str, float]:
+        """The score of each level's cells on all images, `probe.level<l>.top1`."""
+        return level_probes(
+            encoder,
+            targets,
+            self.dataset,
+            lambda cells, source, indices: self._embedding(cells)(source, indices),
+        )
 
     def test(self, encoder: FeatureEncoder) -> dict[str, float]:
         """Scores on the test split, fitted as `full` is. For a run that is to be reported; never for selection."""

@@ -100,9 +100,11 @@ def _probes(run: Run, seconds: float, test: bool) -> float:
     full = each * (embedded_full + held) + fit * growth
     width = run.config.model.shape[0] * (4 if config.features == "last4" else 1)
     pixels = fit * (1.0 if few is not None else min(fitted, PIXEL_TRAIN) / used[0]) * PIXEL_WIDTH / width
+    # A level's probe is as wide as that of the last block.
+    levels = each * (embedded_full + held) + run.config.hierarchy.levels * fit * growth if config.levels else 0.0
     epochs = run.config.training.epochs
     rungs = -(-epochs // run.config.probe_interval)
-    return (full + rung + pixels) + rungs * rung + full * (1 + test)
+    return (full + rung + pixels) + rungs * rung + full * (1 + test) + 2 * levels
 
 
 def _embedding_seconds(run: Run) -> float:

@@ -169,10 +169,12 @@ class Loop:
 
     def _full(self, encoder: Encoder) -> dict[str, float]:
         """The full scores: of the encoder, and after training of the average that the configuration asks for."""
-        if self.soup is None or not self.at.epoch:
-            return self.run.evaluator.full(encoder)
-        averages, facts = self.soup.cook(encoder, self.run.evaluator)
-        return self.run.evaluator.full(averages) | facts
+        facts: dict[str, float] = {}
+        if self.soup is not None and self.at.epoch:
+            encoder, facts = self.soup.cook(encoder, self.run.evaluator)
+        if self.run.config.evaluation.levels:
+            facts |= self.run.evaluator.levels(encoder, self.run.model.level_targets)
+        return self.run.evaluator.full(encoder) | facts
 
     def _train_epoch(self, epoch: int) -> None:
         run = self.run

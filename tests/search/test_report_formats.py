@@ -246,8 +246,11 @@ def test_the_page_holds_all_of_it_and_fetches_nothing(records: StudyRecords) -> 
 
 
 def test_figures_are_files_too(ablation: StudyRecords, tmp_path: Path) -> None:
-    said = figures.save(content(ablation), tmp_path / "plots")
-    names = {"effects", "curves", "pareto", "monitors", "levels"}
+    found = content(ablation)
+    row = {"cell": found["configurations"][0]["cell"], "trials": 3, "untrained": 0.2, "trained": 0.4}
+    found["level_probes"] = {"rows": [row | {"level": level} for level in (0, 1)], "words": []}
+    said = figures.save(found, tmp_path / "plots")
+    names = {"effects", "curves", "pareto", "monitors", "levels", "level_probes"}
     assert {path.name for path in (tmp_path / "plots").iterdir()} == {f"{n}.{k}" for n in names for k in ("png", "svg")}
     assert [line for line in said if "left out" in line] == [
         "parallel: left out, no space was searched",

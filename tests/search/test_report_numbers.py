@@ -297,3 +297,23 @@ def test_a_study_without_early_stopping_says_what_it_would_have_seen(ablation: A
     assert found["early_stopping"]["words"] == ["early stopping: none, every trial runs to the end"]
     assert found["agreement"]["rungs"][0]["epoch"] == 1
     assert "0 trials have both scores" in found["agreement"]["words"][0]
+
+
+def test_level_probes_are_means_over_the_seeds_that_have_them(ablation: Ablation) -> None:
+    records = ablation(lambda cell, seed: "failed" if seed == 3 else 50.0)
+    assert content(records)["level_probes"] is None
+    for trial in records.trials():
+        if trial.state == "completed":
+            floor = {"probe.level0.top1": 0.25, "probe.level1.top1": 0.5}
+            metrics = {"probe.level0.top1": 0.5 + trial.seed / 8, "probe.level1.top1": 0.75}
+            write_json(trial.directory / "result.json", {**trial.result, "floor": floor, "metrics": metrics})
+    rows = content(StudyRecords.open(records.directory))["level_probes"]["rows"]
+    assert len(rows) == 8 and rows[0] == {
+        "cell": rows[0]["cell"],
+        "level": 0,
+        "trials": 3,
+        "untrained": 0.25,
+        "trained": 0.625,
+    }
+    markdown = report(StudyRecords.open(records.directory), "markdown")
+    assert f"| {rows[0]['cell']} | 0 | 3 | 0.2500 | 0.6250 | +37.50 |" in markdown.replace("  ", " ")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from hjepa.search.reports.figure_style import AMBER, BLUE, GREEN, GREY, INK, figure
+from hjepa.search.reports.figure_style import AMBER, BLUE, GREEN, GREY, INK, colours, figure, legend_of_cells
 
 #: Costs that differ by more are drawn on a logarithmic axis.
 WIDE = 20.0
@@ -131,3 +131,22 @@ def importances(found: Mapping[str, Any]) -> Figure | str:
 
 def _known(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [entry for entry in entries if entry["importance"] is not None]
+
+
+def level_probes(found: Mapping[str, Any]) -> Figure | str:
+    """What one cell of each level knows of the class: each configuration trained, and hollow its untrained encoder."""
+    measured = found.get("level_probes")
+    if measured is None:
+        return "no trial that ran to its end probed its levels (evaluation.levels)"
+    drawn = figure(7.2, 4.0)
+    axes = drawn.subplots()
+    for cell, colour in colours(found).items():
+        rows = [row for row in measured["rows"] if row["cell"] == cell]
+        levels = [row["level"] for row in rows]
+        axes.plot(levels, [row["trained"] for row in rows], "o-", color=colour, lw=1.4, ms=6, mew=0, zorder=3)
+        axes.plot(levels, [row["untrained"] for row in rows], "o:", color=colour, lw=0.9, ms=6, mfc="none", zorder=2)
+    axes.set_xticks(sorted({row["level"] for row in measured["rows"]}))
+    axes.set_xlabel("level (0 is the finest)")
+    axes.set_ylabel("probe of one cell on the hold-out")
+    legend_of_cells(drawn, found)
+    return drawn

@@ -22,6 +22,7 @@ FIGURES: dict[str, Callable[[Mapping[str, Any]], Figure | str]] = {
     "pareto": figure_scores.pareto,
     "monitors": figure_curves.monitors,
     "levels": figure_curves.levels,
+    "level_probes": figure_scores.level_probes,
 }
 #: Pixels that a point of a figure has in a page.
 POINT = 1.4

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 from hjepa.search.records import StudyRecords
 from hjepa.search.reports import factorial as factorial_report
-from hjepa.search.reports import importance
+from hjepa.search.reports import importance, levels
 from hjepa.search.reports import stopping as stopping_report
 from hjepa.search.study import Study
 
 #: The keys of the JSON report that are made here.
-KEYS = ("factorial", "pairing", "importances", "agreement", "early_stopping")
+KEYS = ("factorial", "pairing", "importances", "agreement", "early_stopping", "level_probes")
 
 
 class Section(NamedTuple):
@@ -31,16 +31,17 @@ def numbers(records: StudyRecords) -> dict[str, Any]:
     `agreement` and `early_stopping`.
     """
     study = Study.load(records.directory / "study.yaml")
-    stopping = {
+    both = {
         "agreement": stopping_report.agreement_of(study, records),
         "early_stopping": stopping_report.early_stopping(study, records),
+        "level_probes": levels.of_study(records),
     }
     if study.design is None:
-        return {"importances": importance.of_search(study, records), **stopping}
+        return {"importances": importance.of_search(study, records), **both}
     return {
         "factorial": factorial_report.model(study, records),
         "pairing": factorial_report.pairing_worth(study, records),
-        **stopping,
+        **both,
     }
 
 
@@ -49,6 +50,7 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
     tables = [
         Section("Model of all cells", factorial_report.COLUMNS, factorial_report.rows(found.get("factorial"))),
         Section("Importances", importance.COLUMNS, importance.rows(found.get("importances"))),
+        Section("Level probes", levels.COLUMNS, levels.rows(found.get("level_probes"))),
         Section("Rungs against the end", stopping_report.COLUMNS, stopping_report.rows(found.get("agreement"))),
     ]
     return [table for table in tables if table.rows]

@@ -19,7 +19,7 @@ PARTS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "ranking": ("Configurations", ("pareto",), (report_tables.RANKED,)),
     "learning": ("Learning curves", ("curves",), ("Rungs against the end",)),
     "space": ("Searched space", ("parallel", "importances"), ("Importances",)),
-    "health": ("Collapse monitors and levels", ("monitors", "levels"), ()),
+    "health": ("Collapse monitors and levels", ("monitors", "levels", "level_probes"), ("Level probes",)),
 }
 #: A cell that holds a number, or an interval.
 NUMBER = re.compile(r"[+±-]?[\d.]+(e[+-]?\d+)?\*?( to [+-]?[\d.]+)?")
@@ -34,6 +34,8 @@ CAPTIONS = {
     "monitors": "Collapse monitors over the epochs: a collapse is a rank that falls, or a cosine that nears 1.",
     "levels": "Share of its targets' variance that the prediction of each level explains; below 0 it is worse than "
     "the mean. Curves that leave the panel lie below -1.",
+    "level_probes": "The class from one drawn cell of each level's target map, on the hold-out: filled after training, "
+    "hollow of the untrained encoder.",
 }
 
 
