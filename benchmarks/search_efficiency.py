@@ -1,14 +1,18 @@
-"""How many epochs does early stopping save a search? Simulated learning curves with a known optimum, paired seeds.
+"""How many epochs does early stopping save a search? Learning curves with a known optimum, paired seeds.
 
-    python benchmarks/search_efficiency.py [--seeds 20]
+    python -m benchmarks.search_efficiency [--seeds 20] [--curves experiments/grid_cifar10/curves.json]
+
+With `--curves` the curves are those that real trials left (benchmarks/landscapes.py makes the file); else they are
+simulated:
 
 A configuration is a point in a cube of four settings. Its final score is a tilted bowl with the best, 0.8, at a known
 point; its curve rises to it with a rate of its own. In `alike` all rates are equal: rungs order trials as the end
 does, but for the noise. In `crossing` settings beyond the optimum learn faster and end lower: curves cross.
 
-Random search runs 64 configurations to the end. Every other search runs until its winner is as good as random
-search's, both by their true scores, or has spent as many epochs. The ratio is of epochs. Everything runs through
-the Conductor, its records and the Optuna study as a real search does; only the training is simulated.
+Random search runs 64 configurations to the end (of a file of curves: half of them). Every other search runs until its
+winner is as good as random search's, both by their true scores, or has spent as many epochs. The ratio is of epochs.
+Everything runs through the Conductor, its records and the Optuna study as a real search does; only the training is
+simulated, or looked up.
 """
 
 import argparse
@@ -23,6 +27,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from benchmarks.landscapes import Landscape, recorded, words
 from hjepa.overrides import yaml12
 from hjepa.runtime.files import write_json
 from hjepa.search.conductor import Conductor
@@ -53,7 +58,6 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "TPE + median": ("tpe", {"type": "median"}),
 }
 RANDOM = "random, to the end"
-LANDSCAPES = ("alike", "crossing")
 
 
 @dataclass(frozen=True)
@@ -87,16 +91,30 @@ def curve(point: np.ndarray, landscape: str) -> np.ndarray:
     return np.asarray(FLOOR + (final_score(point) - FLOOR) * risen)
 
 
-def observed(trial: TrialRecord, landscape: str, seed: int) -> np.ndarray:
-    """What a trial reports: its curve as a hold-out of 5,000 images would show it."""
-    noise = np.random.default_rng([seed, trial.index]).standard_normal(EPOCHS)
-    return curve(place(trial.overrides), landscape) + NOISE * noise
+def _simulated(name: str) -> Landscape:
+    """Curves of the cube, as a hold-out of 5,000 images would show them."""
+
+    def observed(overrides: Mapping[str, Any], index: int, seed: int) -> np.ndarray:
+        noise = np.random.default_rng([seed, index]).standard_normal(EPOCHS)
+        return curve(place(overrides), name) + NOISE * noise
+
+    base = {path: low for path, (low, _, _) in CUBE.items()} | {"views.augmentation": "three_augment"}
+    tree = {"base": base, "space": {path: {"uniform": [low, high]} for path, (low, high, _) in CUBE.items()}}
+    return Landscape(
+        name, EPOCHS, CONFIGURATIONS, tree, observed, lambda overrides: final_score(place(overrides)), startup=10
+    )
 
 
-def search(arm: str, landscape: str, seed: int, *, target: float | None = None, epochs: int | None = None) -> Searched:
+LANDSCAPES = {name: _simulated(name) for name in ("alike", "crossing")}
+
+
+def search(
+    arm: str, landscape: Landscape, seed: int, *, target: float | None = None, epochs: int | None = None
+) -> Searched:
     """Run a search on four simulated workers until `target` is reached or `epochs` are spent, if given."""
+    many = 1 if target is None else 6
     with tempfile.TemporaryDirectory() as folder:
-        conductor = _conductor(Path(folder), arm, seed, trials=CONFIGURATIONS if target is None else 6 * CONFIGURATIONS)
+        conductor = _conductor(Path(folder), arm, landscape, seed, trials=many * landscape.configurations)
         running: list[TrialRecord] = []
         at: dict[str, int] = {}
         spent, winners, best = 0, list[tuple[int, float]](), -np.inf
@@ -107,34 +125,34 @@ def search(arm: str, landscape: str, seed: int, *, target: float | None = None, 
             for trial in list(running):
                 spent += 1
                 epoch = at[trial.id] = at.get(trial.id, 0) + 1
-                value = float(observed(trial, landscape, seed)[epoch - 1])
-                if _report(conductor, trial, epoch, value):
+                value = float(landscape.observed(trial.overrides, trial.index, seed)[epoch - 1])
+                last = epoch == landscape.epochs
+                if _report(conductor, trial, epoch, value, last=last):
                     continue
                 running.remove(trial)
-                if epoch == EPOCHS and value > best:
+                if last and value > best:
                     best = value
-                    winners.append((spent, final_score(place(trial.overrides))))
+                    winners.append((spent, landscape.final(trial.overrides)))
             reached = target is not None and any(score >= target for _, score in winners)
             if reached or (epochs is not None and spent >= epochs):
                 break
     return Searched(winners, spent)
 
 
-def _conductor(folder: Path, arm: str, seed: int, trials: int) -> Conductor:
+def _conductor(folder: Path, arm: str, landscape: Landscape, seed: int, trials: int) -> Conductor:
     sampler, scheduler = ARMS[arm]
     tree = {
         "study": "simulated",
-        "base": {path: low for path, (low, _, _) in CUBE.items()} | {"views.augmentation": "three_augment"},
-        "budget": {"epochs": EPOCHS, "trials": trials},
+        **landscape.tree,
+        "budget": {"epochs": landscape.epochs, "trials": trials},
         "sampler": {"type": sampler, "seed": seed},
         "scheduler": scheduler,
-        "space": {path: {"uniform": [low, high]} for path, (low, high, _) in CUBE.items()},
     }
     (folder / "study.yaml").write_text(yaml12.dump(tree))
     study = Study.load(folder / "study.yaml")
     records = StudyRecords.create_or_open(folder / "study", study, "simulated")
-    # Ten random configurations at first in every search, however many it might run.
-    proposer = StudySampler(study.space, study.spec.sampler, trials=30, journal=folder / "journal")
+    # As many random configurations at first in every search, however many it might run.
+    proposer = StudySampler(study.space, study.spec.sampler, trials=3 * landscape.startup, journal=folder / "journal")
     return Conductor(study, records, proposer, fingerprint=lambda config: "simulated", check=lambda config: None)
 
 
@@ -147,43 +165,43 @@ def _begin(conductor: Conductor, free: int) -> Iterator[TrialRecord]:
         yield trial
 
 
-def _report(conductor: Conductor, trial: TrialRecord, epoch: int, value: float) -> bool:
+def _report(conductor: Conductor, trial: TrialRecord, epoch: int, value: float, *, last: bool) -> bool:
     """Report an epoch as a real trial does; False: the trial is executed no further."""
     folder = conductor.records.folder(trial.id)
     with (folder / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({"kind": "rung", "step": epoch, "epoch": epoch, RUNG: value}) + "\n")
-    if epoch == EPOCHS:
+    if last:
         metrics = {RUNG: value, FULL: value}
         write_json(folder / "result.json", {"state": "completed", "reason": None, "epoch": epoch, "metrics": metrics})
     reason = conductor.reported(trial.id, {"epoch": epoch, RUNG: value})
-    if reason is None and epoch < EPOCHS:
+    if reason is None and not last:
         return True
     conductor.ended(trial.id)
     return False
 
 
 @functools.cache
-def reference(seed: int) -> Searched:
-    """Random search; its trials, which run to the end, end the same in both landscapes."""
-    return search(RANDOM, LANDSCAPES[0], seed)
+def reference(landscape: str, seed: int) -> Searched:
+    """Random search over simulated curves; its trials run to the end, and end the same in both landscapes."""
+    return search(RANDOM, LANDSCAPES[landscape], seed)
 
 
 def reaches(arm: str, landscape: str, seed: int, share: float) -> bool:
     """Whether a search is as good as random search at its end within this share of its epochs."""
-    known = reference(seed)
+    known = reference("alike", seed)
     target, epochs = known.winners[-1][1], int(share * known.epochs)
-    needed = search(arm, landscape, seed, target=target, epochs=epochs).until(target)
+    needed = search(arm, LANDSCAPES[landscape], seed, target=target, epochs=epochs).until(target)
     return needed is not None and needed <= epochs
 
 
-def ratios(landscape: str, seeds: Sequence[int], arms: Sequence[str]) -> dict[str, list[float]]:
+def ratios(landscape: Landscape, seeds: Sequence[int], arms: Sequence[str]) -> dict[str, list[float]]:
     """Per arm and seed: epochs until it was as good as random search at its end, over random search's epochs.
 
     1.0 where it never was within as many.
     """
     found: dict[str, list[float]] = {arm: [] for arm in arms}
     for seed in seeds:
-        known = reference(seed)
+        known = reference("alike", seed) if landscape.name in LANDSCAPES else search(RANDOM, landscape, seed)
         target = known.winners[-1][1]
         for arm in arms:
             again = known if arm == RANDOM else search(arm, landscape, seed, target=target, epochs=known.epochs)
@@ -206,19 +224,28 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Simulate and print."""
+    """Search and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
-    seeds = range(parser.parse_args().seeds)
-    print(f"epochs to be as good as random search after {CONFIGURATIONS} x {EPOCHS}, as a ratio, {len(seeds)} seeds")
-    print(f"{'curves':9} {'search':24} {'median':>7} {'95 %':>13} {'worst':>6} {'never':>6}")
-    for landscape in LANDSCAPES:
+    parser.add_argument("--curves", type=Path, help="curves of real trials, in place of simulated ones")
+    given = parser.parse_args()
+    seeds = range(given.seeds)
+    landscapes = [recorded(given.curves)] if given.curves else list(LANDSCAPES.values())
+    first = landscapes[0]
+    print(f"epochs to be as good as random search after {first.configurations} x {first.epochs}, as a ratio, ", end="")
+    print(f"{len(seeds)} seeds")
+    print(f"{'curves':12} {'search':24} {'median':>7} {'95 %':>13} {'worst':>6} {'never':>6}")
+    for landscape in landscapes:
         for arm, found in ratios(landscape, seeds, list(ARMS)).items():
             low, high = interval(found) if len(set(found)) > 1 else (found[0], found[0])
             never = sum(value >= 1.0 for value in found) if arm != RANDOM else 0
-            print(f"{landscape:9} {arm:24} {np.median(found):7.2f} {low:6.2f}-{high:5.2f} {max(found):7.2f} {never:6}")
-        kept = ", ".join(f"{agreement(landscape, epoch):.2f} at epoch {epoch}" for epoch in (3, 9))
-        print(f"{landscape:9} rank correlation of a rung with the end: {kept}")
+            line = f"{np.median(found):7.2f} {low:6.2f}-{high:5.2f} {max(found):7.2f} {never:6}"
+            print(f"{landscape.name:12} {arm:24} {line}", flush=True)
+    for name in () if given.curves else LANDSCAPES:
+        kept = ", ".join(f"{agreement(name, epoch):.2f} at epoch {epoch}" for epoch in (3, 9))
+        print(f"{name:12} rank correlation of a rung with the end: {kept}")
+    if given.curves:
+        print(words(given.curves))
 
 
 if __name__ == "__main__":
