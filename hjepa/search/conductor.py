@@ -116,7 +116,7 @@ class Conductor:
     def started(self, trial: str) -> None:
         """A trial is being executed."""
         self._records.mark(trial, state="running")
-        self._update(replace(self._trials.find(trial).record, state="running"))
+        self._update(replace(self._trials.find(trial).record, state="running", reason=None))
 
     def reported(self, trial: str, metrics: Mapping[str, Any]) -> str | None:
         """A trial reached a rung; the reason to execute it no further, or None."""

@@ -239,7 +239,9 @@ def test_going_on_runs_only_what_is_missing(bench: Callable[..., Bench]) -> None
 
     again = study.open()
     study.executed.clear()
-    study.finish(again, lambda trial: 0.6)
+    again.started(second.id)
+    assert [(trial.id, trial.reason) for trial in again.running()] == [(second.id, None)], "what stopped it is over"
+    study.finish(study.open(), lambda trial: 0.6)
     assert study.executed[:2] == [second.id, third.id]
     assert len(study.executed) == 3
     assert states(study) == ["completed"] * 4
