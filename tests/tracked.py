@@ -14,20 +14,10 @@ from hjepa.runtime.files import write_json
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.study import Study
 from hjepa.training import checkpoint
+from tests.tiny import MODEL
 
 MakeStudy = Callable[..., Study]
 Enter = Callable[..., TrialRecord]
-#: An encoder of a few thousand weights.
-SMALL = {
-    "model.size": None,
-    "model.width": 16,
-    "model.depth": 1,
-    "model.heads": 2,
-    "predictor.width": 16,
-    "predictor.depth": 1,
-    "predictor.heads": 2,
-    "hierarchy.levels": 1,
-}
 #: Ends of the trials, and what each scored.
 ENDS = [("completed", 0.5), ("early_stopped", 0.3), ("diverged", None), ("interrupted", 0.2), ("completed", 0.6)]
 
@@ -41,7 +31,7 @@ def without_page(patch: pytest.MonkeyPatch) -> None:
 
 def make_records(make_study: MakeStudy, enter: Enter, directory: Path, **keys: Any) -> StudyRecords:
     """Five trials of as many configurations, with every file of a run."""
-    study = make_study(base=SMALL, **keys)
+    study = make_study(base=MODEL, **keys)
     records = StudyRecords.create_or_open(directory, study, "data")
     for index, (state, score) in enumerate(ENDS):
         overrides = {"optim.lr": 0.001 * (1 + index)} if index else {}

@@ -11,6 +11,7 @@ import pytest
 
 from hjepa.overrides import yaml12
 from hjepa.search.records import StudyRecords
+from tests.tiny import EXPERIMENT, MAIN
 
 pytestmark = [
     pytest.mark.ray,
@@ -19,24 +20,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's use of SQLAlchemy 2.1
 ]
 
-MAIN = "from hjepa.cli.search import main; main()"
 STUDY: dict[str, Any] = {
     "study": "tiny",
-    "base": {
-        "data.train_size": 100,
-        "model.size": None,
-        "model.width": 16,
-        "model.depth": 1,
-        "model.heads": 2,
-        "predictor.width": 16,
-        "predictor.depth": 1,
-        "predictor.heads": 2,
-        "hierarchy.levels": 1,
-        "optim.batch_size": 50,
-        "evaluation.rung_train": 40,
-        "evaluation.rung_holdout": 40,
-        "runtime.device": "cpu",
-    },
+    "base": EXPERIMENT,
     "budget": {"epochs": 1},
     "ablation": {
         "design": "leave_one_out",

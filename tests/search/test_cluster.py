@@ -16,25 +16,13 @@ import pytest
 
 from hjepa.overrides import yaml12
 from hjepa.search.records import StudyRecords
+from tests.tiny import EXPERIMENT, MAIN
 
 ROOT = Path(__file__).parents[2]
 RAY = Path(sys.executable).with_name("ray")
-MAIN = "from hjepa.cli.search import main; main()"
 STUDY: dict[str, Any] = {
     "study": "two_nodes",
-    "base": {
-        "data.train_size": 60,
-        "model.size": None,
-        "model.width": 16,
-        "model.depth": 1,
-        "model.heads": 2,
-        "predictor.width": 16,
-        "predictor.depth": 1,
-        "predictor.heads": 2,
-        "hierarchy.levels": 1,
-        "optim.batch_size": 30,
-        "runtime.device": "cpu",
-    },
+    "base": {**EXPERIMENT, "data.train_size": 60, "optim.batch_size": 30},
     "budget": {"trials": 4, "epochs": 1},
     "space": {"optim.lr": {"log_uniform": [1e-4, 1e-2]}},
 }

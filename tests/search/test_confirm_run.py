@@ -6,13 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.reports.report import content
 from hjepa.search.study import Study
+from tests.tiny import EXPERIMENT, MAIN
 
 pytestmark = [
     pytest.mark.ray,
@@ -20,23 +20,6 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's use of SQLAlchemy 2.1
 ]
-
-MAIN = "from hjepa.cli.search import main; main()"
-BASE: dict[str, Any] = {
-    "data.train_size": 100,
-    "model.size": None,
-    "model.width": 16,
-    "model.depth": 1,
-    "model.heads": 2,
-    "predictor.width": 16,
-    "predictor.depth": 1,
-    "predictor.heads": 2,
-    "hierarchy.levels": 1,
-    "optim.batch_size": 50,
-    "evaluation.rung_train": 40,
-    "evaluation.rung_holdout": 40,
-    "runtime.device": "cpu",
-}
 
 
 def command(folder: Path, *words: str) -> str:
@@ -50,7 +33,7 @@ def command(folder: Path, *words: str) -> str:
 def test_the_winner_of_a_search_is_run_again(
     tmp_path: Path, make_study: Callable[..., Study], enter: Callable[..., TrialRecord]
 ) -> None:
-    study = make_study(base=BASE, budget={"trials": 3, "epochs": 1})
+    study = make_study(base=EXPERIMENT, budget={"trials": 3, "epochs": 1})
     search = StudyRecords.create_or_open(tmp_path / "out", study)
     for index, (overrides, score) in enumerate([({}, 0.4), ({"optim.lr": 0.002}, 0.6), ({"optim.lr": 0.003}, 0.5)]):
         enter(search, study, index, overrides, "completed", epoch=1, metrics={"probe.top1": score})

@@ -10,31 +10,18 @@ import pytest
 
 from hjepa.overrides import yaml12
 from hjepa.search.records import StudyRecords
+from tests.tiny import EXPERIMENT, MAIN
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
 STUDY: dict[str, Any] = {
     "study": "nested",
-    "base": {
-        "data.train_size": 100,
-        "model.size": None,
-        "model.width": 16,
-        "model.depth": 1,
-        "model.heads": 2,
-        "predictor.width": 16,
-        "predictor.depth": 1,
-        "predictor.heads": 2,
-        "hierarchy.levels": 1,
-        "optim.batch_size": 50,
-        "evaluation.interval": 1,
-        "runtime.device": "cpu",
-    },
+    "base": {**EXPERIMENT, "evaluation.interval": 1},
     "budget": {"trials": 3, "epochs": 2},
     "scheduler": {"grace": 0.5, "reduction": 4, "min_trials": 2},
     "space": {"optim.lr": {"log_uniform": [1e-5, 1e-1]}},
     "resources": {"workers": 2, "cpus": 1},
 }
-MAIN = "from hjepa.cli.search import main; main()"
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two workers need two cores")

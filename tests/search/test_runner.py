@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from hjepa.overrides import yaml12
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.tracking.address import default_uri
+from tests.tiny import EXPERIMENT, MAIN
 
 pytestmark = [
     pytest.mark.ray,
@@ -25,24 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's use of SQLAlchemy 2.1
 ]
 
-MAIN = "from hjepa.cli.search import main; main()"
-#: A run of a second or two: 100 digits, a model of 16 channels.
-TINY = {
-    "data.train_size": 100,
-    "model.size": None,
-    "model.width": 16,
-    "model.depth": 1,
-    "model.heads": 2,
-    "predictor.width": 16,
-    "predictor.depth": 1,
-    "predictor.heads": 2,
-    "hierarchy.levels": 1,
-    "optim.batch_size": 50,
-    "evaluation.interval": 1,
-    "evaluation.rung_train": 40,
-    "evaluation.rung_holdout": 40,
-    "runtime.device": "cpu",
-}
+TINY = {**EXPERIMENT, "evaluation.interval": 1}
 STUDY: dict[str, Any] = {
     "study": "tiny",
     "base": TINY,

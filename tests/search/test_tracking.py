@@ -17,7 +17,8 @@ from hjepa.overrides import ConfigError
 from hjepa.search.records import StudyRecords
 from hjepa.search.tracking.address import default_uri, masked, without_credentials
 from hjepa.search.tracking.mirror import Mirror, sync
-from tests.tracked import SMALL, Enter, MakeStudy, make_records, without_page, write_run
+from tests.tiny import MODEL
+from tests.tracked import Enter, MakeStudy, make_records, without_page, write_run
 
 #: MLflow's own database code uses a loader option that SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
@@ -84,7 +85,7 @@ def test_logging_again_adds_nothing_and_going_on_adds_the_rest(records: StudyRec
     for trial in records.trials():  # the record forgets the run: found by its tags
         records.mark(trial.id, mlflow_run_id=None)
     last = records.trials()[3]
-    write_run(last, make_study(base=SMALL), epochs=3, score=0.4)
+    write_run(last, make_study(base=MODEL), epochs=3, score=0.4)
     records.write_result(last.id, "early_stopped", "below the bar")
     sync(records)
     _, children = runs(uri)
@@ -148,7 +149,7 @@ def test_two_studies_of_one_name_share_a_store_without_mixing(
 ) -> None:
     uri = default_uri(records.directory)
     sync(records, uri)
-    study = make_study(base=SMALL)
+    study = make_study(base=MODEL)
     other = StudyRecords.create_or_open(tmp_path / "other", study, "data")
     trial = enter(other, study, 0, {}, "completed", epoch=4, metrics={"probe.top1": 0.9})
     sync(other, uri)
@@ -173,7 +174,7 @@ def test_nobody_else_logs_a_study_that_runs(records: StudyRecords) -> None:
 
 
 def test_a_part_is_logged_with_its_study(records: StudyRecords, make_study: MakeStudy, enter: Enter) -> None:
-    study = make_study(base=SMALL, study="t-part")
+    study = make_study(base=MODEL, study="t-part")
     part = StudyRecords.create_or_open(records.directory / "part", study, "data")
     enter(part, study, 0, {}, "completed", epoch=4, metrics={"probe.top1": 0.7})
     assert default_uri(part.directory) == default_uri(records.directory)

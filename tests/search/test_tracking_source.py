@@ -12,7 +12,8 @@ from hjepa.search.records import StudyRecords
 from hjepa.search.reports.report import Format, report
 from hjepa.search.tracking.mirror import sync
 from hjepa.search.tracking.source import rebuilt
-from tests.tracked import SMALL, Enter, MakeStudy, make_records, without_page
+from tests.tiny import MODEL
+from tests.tracked import Enter, MakeStudy, make_records, without_page
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 
@@ -44,7 +45,7 @@ def test_every_format_from_mlflow_alone(
 
 def test_a_part_comes_with_its_study(make_study: MakeStudy, enter: Enter, tmp_path: Path, shared: str) -> None:
     records = make_records(make_study, enter, tmp_path / "study")
-    study = make_study(base=SMALL, study="t-part")
+    study = make_study(base=MODEL, study="t-part")
     part = StudyRecords.create_or_open(records.directory / "part", study, "data")
     trial = enter(part, study, 0, {}, "completed", epoch=4, metrics={"probe.top1": 0.7})
     sync(part, shared)
@@ -58,7 +59,7 @@ def test_the_newest_of_several_studies_of_one_name(
     make_study: MakeStudy, enter: Enter, tmp_path: Path, shared: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("first", "second"):
-        study = make_study(base=SMALL, seeds=[len(name)])
+        study = make_study(base=MODEL, seeds=[len(name)])
         records = StudyRecords.create_or_open(tmp_path / name, study, "data")
         enter(records, study, 0, {}, "completed", seed=len(name), epoch=4, metrics={"probe.top1": 0.7})
         sync(records, shared)
