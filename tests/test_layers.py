@@ -43,6 +43,8 @@ PURE = [
     "cost_classes",
     "durations",
     "estimate",
+    "execution.order",
+    "execution.tether",
     "export",
     "files",
     "frame",
@@ -85,6 +87,7 @@ PURE = [
     "stopping.schedulers",
     "study",
     "tracking.address",
+    "tracking.naming",
     "tracking.values",
     "trial_record",
 ]

@@ -193,7 +193,7 @@ class Conductor:
                     self._take_up_open(seeds[seed])
         for index in self._sampler.running():
             if index not in self._trials:
-                self._sampler.reject(index)
+                self._sampler.forget(index)
             else:
                 self._settle_configuration(index)
         self._settle_duplicates(self._trials)

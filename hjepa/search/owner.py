@@ -1,26 +1,43 @@
 """Who holds the lock of a study: written into it, so that whoever is refused knows whom to wait for."""
 
+import fcntl
 import json
 import logging
 import os
 import socket
 import time
+import uuid
+from pathlib import Path
 from typing import IO, Any
 
 LOG = logging.getLogger("hjepa.search")
 
+#: The lock that the one driver of a study holds.
+LOCK = "driver.lock"
 
-def enter(lock: IO[str]) -> None:
-    """Write this process into a lock that it has just got; one left there was killed, and says so in one line."""
+
+def enter(lock: IO[str]) -> str:
+    """Write this process into a lock that it has just got, and return as which run.
+
+    One that is left there was killed; a line says so.
+    """
     before = _read(lock)
     if before:
         LOG.warning(
             "the run before was killed (%s); its lock is void, and this run goes on from its records", _who(before)
         )
+    return sign(lock)
+
+
+def sign(lock: IO[str]) -> str:
+    """Write this process into a lock that it has got, and return as which run: another each time."""
     lock.truncate(0)
+    run = uuid.uuid4().hex
     since = time.strftime("%Y-%m-%d %H:%M:%S")
-    lock.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": since}) + "\n")
+    signature = {"host": socket.gethostname(), "pid": os.getpid(), "since": since, "run": run}
+    lock.write(json.dumps(signature) + "\n")
     lock.flush()
+    return run
 
 
 def held(lock: IO[str]) -> str:
@@ -34,6 +51,32 @@ def held(lock: IO[str]) -> str:
     if _alive(there.get("pid")):
         return f" ({who}); wait for it, or stop it with: kill {there['pid']}"
     return f" ({who}, which is gone: a process that it started still holds the lock); see: fuser {lock.name}"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Who signed a lock; nothing where there is none, or it says nothing."""
+    try:
+        with path.open() as lock:
+            return _read(lock)
+    except FileNotFoundError:
+        return {}
+
+
+def is_here(there: dict[str, Any]) -> bool:
+    """Whether who signed a lock is a process of this machine."""
+    return bool(there.get("host") == socket.gethostname())
+
+
+def is_held(path: Path) -> bool:
+    """Whether another process holds a lock."""
+    try:
+        with path.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def _who(there: dict[str, Any]) -> str:

@@ -44,6 +44,8 @@ class StudyRecords:
         #: The content of study.yaml.
         self.spec = spec
         self._driving = False
+        #: As what the driver signed the study's lock; None in anybody else.
+        self.run: str | None = None
 
     @classmethod
     def open(cls, directory: Path | str) -> "StudyRecords":
@@ -111,10 +113,10 @@ class StudyRecords:
     @contextlib.contextmanager
     def driving(self) -> Iterator[None]:
         """Held by the one driver of the study while it runs. Raises ConfigError when another holds it."""
-        with (self.directory / "driver.lock").open("a+") as lock:
+        with (self.directory / owner.LOCK).open("a+") as lock:
             if not any(map(_locked, [lock] * LOCK_ATTEMPTS)):
                 raise ConfigError([f"{self.directory}: another run of this study is using it{owner.held(lock)}"])
-            owner.enter(lock)
+            self.run = owner.enter(lock)
             self._driving = True
             try:
                 yield
@@ -124,16 +126,7 @@ class StudyRecords:
 
     def driven(self) -> bool:
         """Whether a driver is running."""
-        if self._driving:
-            return True
-        try:
-            with (self.directory / "driver.lock").open("r") as lock:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-        return False
+        return self._driving or owner.is_held(self.directory / owner.LOCK)
 
     def folder(self, trial: str) -> Path:
         """The directory of a trial."""
@@ -158,6 +151,10 @@ class StudyRecords:
             raise ConfigError([f"{trial}: no such trial in {self.directory}; allowed {shown or 'none yet'}"])
         original = self._read_folder(self.folder(record.duplicate_of), driven) if record.duplicate_of else None
         return copied(record, original)
+
+    def has_ended(self, trial: str) -> bool:
+        """Whether a trial's result.json says that it has."""
+        return (read_json(self.folder(trial) / "result.json", wrong_result) or {}).get("state") in FINAL
 
     def todo(self) -> list[TrialRecord]:
         """Trials that were begun or written down and have not ended."""

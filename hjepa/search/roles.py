@@ -34,6 +34,10 @@ class Proposer(Protocol):
         """Withdraw the last proposal under an index."""
         ...
 
+    def forget(self, index: int) -> None:
+        """Withdraw a proposal that was never written down."""
+        ...
+
     def tell(
         self, index: int, outcome: Outcome, value: float | None = None, history: Mapping[int, float] | None = None
     ) -> None:

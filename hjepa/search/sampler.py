@@ -27,7 +27,8 @@ from hjepa.search.study import cell_name
 
 _STATES = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 _SCORED = (TrialState.COMPLETE, TrialState.PRUNED)
-_INDEX, _POINT = "index", "point"
+#: Attributes of an Optuna trial: its configuration, the point of a grid, and that a killed driver left it unused.
+_INDEX, _POINT, _LOST = "index", "point", "lost"
 
 
 class StudySampler:
@@ -42,6 +43,7 @@ class StudySampler:
         """Open or create the Optuna study in `journal`; `trials` scales the random start."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         mend_journal(journal)
+        Path(f"{journal}.lock").unlink(missing_ok=True)  # Optuna's own, of a driver that was killed: there is no other
         self._space = space
         self._spec = spec
         self._startup = max(2, min(10, trials // 3))
@@ -53,6 +55,9 @@ class StudySampler:
             sampler=RandomSampler(),
             load_if_exists=True,
         )
+        for trial in self._study.get_trials(deepcopy=False):  # a driver that was killed had not named them yet
+            if not trial.state.is_finished() and _INDEX not in trial.user_attrs:
+                self._strike_out(trial)
 
     def ask(self, index: int) -> dict[str, Any] | None:
         """The overrides of a new configuration; None when a grid has been walked to its end.
@@ -70,7 +75,7 @@ class StudySampler:
             return {path: _decoded(self._space[path], value) for path, value in lost[0].params.items()}
         if self._spec.type != "grid":
             return self._suggest(index)
-        walked = {trial.user_attrs.get(_POINT) for trial in self._trials()}
+        walked = {trial.user_attrs.get(_POINT) for trial in self._trials() if _LOST not in trial.user_attrs}
         point = next((number for number in range(len(self._grid)) if number not in walked), None)
         if point is None:
             return None
@@ -92,6 +97,12 @@ class StudySampler:
     def reject(self, index: int) -> None:
         """Withdraw the last proposal under an index: nothing is learned from it."""
         self.tell(index, "failed")
+
+    def forget(self, index: int) -> None:
+        """Withdraw a proposal that was written down nowhere: the next one under this index is the same again."""
+        number = self.running().get(index)
+        if number is not None:
+            self._strike_out(self._study.get_trials(deepcopy=False)[number])
 
     def tell(
         self,
@@ -124,6 +135,11 @@ class StudySampler:
         known = (TrialState.RUNNING, *_SCORED)
         return {trial.user_attrs[_INDEX] for trial in self._trials() if trial.state in known}
 
+    def _strike_out(self, trial: FrozenTrial) -> None:
+        storage = self._study._storage
+        storage.set_trial_user_attr(trial._trial_id, _LOST, True)
+        storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
     def _trials(self) -> list[FrozenTrial]:
         return [trial for trial in self._study.get_trials(deepcopy=False) if _INDEX in trial.user_attrs]
 
@@ -151,7 +167,7 @@ class StudySampler:
 
     def _fresh_sampler(self) -> BaseSampler:
         """A sampler whose draws depend on the study's seed and history alone, so that a restart changes nothing."""
-        asked = len(self._study.get_trials(deepcopy=False))
+        asked = sum(_LOST not in trial.user_attrs for trial in self._study.get_trials(deepcopy=False))
         seed = int(np.random.SeedSequence([self._spec.seed, asked]).generate_state(1)[0])
         with warnings.catch_warnings():
             # `group` and GPSampler are marked experimental; both are wanted (conditional dimensions; small budgets).

@@ -131,6 +131,32 @@ def test_a_restart_proposes_what_an_unbroken_run_would(make: Callable[..., Study
     assert proposal == expected
 
 
+@pytest.mark.parametrize("kind", ["tpe", "random", "grid"])
+def test_a_driver_that_is_killed_in_the_middle_of_a_proposal_makes_it_again(
+    make: Callable[..., StudySampler], tmp_path: Path, kind: str
+) -> None:
+    """The journal is cut after each of its lines, and Optuna's own lock is left behind."""
+    path = tmp_path / "optuna.journal"
+    space = {"optim.clip_norm": {"choice": [None, 1.0, 2.0]}, "ema.start": {"choice": [0.9, 0.99, 0.999]}}
+    keys: dict[str, Any] = {"space": space, "sampler": {"type": kind}}
+    sampler = make(**keys)
+    for index in range(6):
+        sampler.ask(index)
+        sampler.tell(index, "completed", 0.1 * index)
+    before = path.read_bytes()
+    expected = sampler.ask(6)
+    added = path.read_bytes()[len(before) :].splitlines(keepends=True)
+    assert len(added) > 2
+    for kept in range(len(added) + 1):
+        path.write_bytes(before + b"".join(added[:kept]))
+        Path(f"{path}.lock").symlink_to(path)
+        again = make(**keys)
+        for index in again.running():
+            again.forget(index)
+        assert again.ask(6) == expected, added[:kept]
+        assert list(again.running()) == [6]
+
+
 def test_a_configuration_from_the_records_can_be_entered(make: Callable[..., StudySampler], tmp_path: Path) -> None:
     sampler = make()
     sampler.adopt(3, {"optim.lr": 0.005, "views.augmentation": "three_augment", "views.color_jitter": 0.2})

@@ -74,6 +74,9 @@ class FixedCells:
     def reject(self, index: int) -> None:
         """Nothing to withdraw."""
 
+    def forget(self, index: int) -> None:
+        """Nothing to withdraw."""
+
     def tell(
         self, index: int, outcome: str, value: float | None = None, history: Mapping[int, float] | None = None
     ) -> None:

@@ -59,6 +59,7 @@ class Proposals(Stateless, Searcher):
             cpus=self._resources.cpus,
             gpus=self._gpus,
             test=self._conductor.study.design is not None,
+            run=self._conductor.records.run,
         )
         return order.pack()
 

@@ -18,6 +18,7 @@ from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.util.queue import Empty, Queue
 
 from hjepa.search.execution.order import Order
+from hjepa.search.execution.tether import tethered
 from hjepa.training import train
 
 #: How often Ray Train's controller looks at its workers, and so passes their reports on.
@@ -110,4 +111,5 @@ def _worker(packed: dict[str, Any]) -> None:
     if order.gpus:
         torch.cuda.set_device(get_device())
     reporter = TrainReporter(packed["verdicts"])
-    train(order.parsed(), Path(order.directory), reporter=reporter, resume=True, test=order.test)
+    with tethered(order, writes=ray.train.get_context().get_world_rank() == 0):
+        train(order.parsed(), Path(order.directory), reporter=reporter, resume=True, test=order.test)

@@ -18,7 +18,8 @@ PREFIXES = ("HJEPA_", "MLFLOW_")
 class Order:
     """One trial to execute: `config` is the Config as JSON, `directory` the trial's folder.
 
-    `test` also scores the test split at a completed end, into test.json: for what is reported as it is.
+    `test` also scores the test split at a completed end, into test.json: for what is reported as it is. `run` is the
+    driver's, as it signed the study's lock: the trial ends with it.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Order:
     cpus: int = 1
     gpus: float = 0.0
     test: bool = False
+    run: str | None = None
 
     def pack(self) -> dict[str, Any]:
         """As Tune carries it: one string, so that Tune neither resolves nor lists its parts."""

@@ -15,6 +15,7 @@ from ray.train.torch import TorchTrainer
 from hjepa.runtime.files import out_of_storage
 from hjepa.search.execution.nested import run_nested
 from hjepa.search.execution.order import Order
+from hjepa.search.execution.tether import orphaned, tethered
 from hjepa.search.records import StudyRecords
 from hjepa.training import train
 
@@ -39,6 +40,8 @@ def run_order(packed: dict[str, Any]) -> None:
     except Exception as error:
         if out_of_storage(str(error)):  # not the trial's fault: it goes on from its checkpoint with the study
             raise
+        if orphaned(order):  # nobody is left to be told, and what failed is Ray
+            raise
         reason = traceback.format_exception_only(error)[-1].strip().splitlines()[0]
         records = StudyRecords(Path(order.study), {})
         state = "out_of_memory" if "OutOfMemory" in type(error).__name__ else "failed"
@@ -50,4 +53,6 @@ def _run_here(order: Order) -> None:
     def loop() -> None:
         train(order.parsed(), Path(order.directory), reporter=TuneReporter(), resume=True, test=order.test)
 
-    TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=0)).fit()
+    with tethered(order):
+        if not StudyRecords(Path(order.study), {}).has_ended(order.id):  # by a process that its driver left behind
+            TorchTrainer(loop, scaling_config=ScalingConfig(num_workers=0)).fit()

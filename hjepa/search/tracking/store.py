@@ -4,10 +4,10 @@ Everything is read from the study's files and logged so that doing it again adds
 that name the study and the trial; each says how many lines of its metrics.jsonl it holds, and digests of the files.
 """
 
+import contextlib
 import getpass
 import logging
 import os
-import shlex
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,10 +22,10 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from hjepa.overrides import ConfigError, flatten
-from hjepa.runtime.files import write_json, write_text
-from hjepa.search.files import read_json
+from hjepa.runtime.files import write_text
 from hjepa.search.records import StudyRecords
 from hjepa.search.tracking.address import whole
+from hjepa.search.tracking.naming import Logged, place_of, study_id
 from hjepa.search.tracking.values import (
     FOLDER,
     KIND,
@@ -73,14 +73,35 @@ _LINES, _RECORD, _MODEL = "hjepa.lines", "hjepa.digest.record", "hjepa.model_id"
 
 
 def connect(uri: str) -> MlflowClient:
-    """A client of the store at `uri`, quiet and impatient."""
+    """A client of the store at `uri`, quiet and impatient; a database that is not there yet is made."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings quote addresses
+    file = _file_of(uri)
+    if file is not None and not file.exists() and file.parent.is_dir():
+        _make_database(file)
     return MlflowClient(tracking_uri=uri)
+
+
+def _file_of(uri: str) -> Path | None:
+    """The file of a database of our own; None for a server."""
+    return Path(urlsplit(uri).path[1:]).absolute() if uri.startswith("sqlite:///") else None
+
+
+def _make_database(file: Path) -> None:
+    """Make a database whole or not at all: one that was left half made, as by a killed process, MLflow never mends."""
+    for left in file.parent.glob(f".{file.name}.*"):
+        left.unlink(missing_ok=True)
+    draft = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        MlflowClient(tracking_uri=f"sqlite:///{draft}").search_experiments(max_results=1)
+        with contextlib.suppress(FileExistsError):  # somebody else was first
+            os.link(draft, file)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def search(client: MlflowClient, experiment: str, condition: str) -> Iterator[Run]:
@@ -117,8 +138,8 @@ class Store:
         """Find or make the study's experiment and parent run."""
         self._records = records
         self._client = connect(uri)
-        self._study = _study_id(records.directory)
         self._experiment = self._find_experiment(uri)
+        self._study = study_id(records.directory, self._logged)
         known = search(self._client, self._experiment, f"tags.`{STUDY}` = '{self._study}'")
         #: Trial -> its run; the study's own under "".
         self._runs = {run.data.tags.get(TRIAL, ""): _held(run) for run in known}
@@ -212,16 +233,21 @@ class Store:
         if found is not None:
             return str(found.experiment_id)
         # A server knows where its artifacts go; beside a file of our own it must be said absolutely.
-        file = urlsplit(uri).path[1:] if uri.startswith("sqlite:") else None
-        place = None if file is None else (Path(file).absolute().parent / "artifacts").as_uri()
+        file = _file_of(uri)
+        place = None if file is None else (file.parent / "artifacts").as_uri()
         return str(self._client.create_experiment(name, artifact_location=place, tags=PAGE_OPENS))
+
+    def _logged(self) -> Iterator[Logged]:
+        """Every run of the experiment, with its tags."""
+        for run in search(self._client, self._experiment, ""):
+            yield str(run.info.run_id), run.data.tags
 
     def _create_parent(self) -> _Held:
         tags = {STUDY: self._study, KIND: "study", "hjepa.objective": self._records.metric, **_origin()}
-        tags[PLACE] = shlex.quote(str(self._records.directory.absolute()))
+        tags[PLACE] = place_of(self._records.directory)
         above = whole(self._records.directory)
         if above is not None:
-            tags |= {WITHIN: _study_id(above), FOLDER: self._records.directory.name}
+            tags |= {WITHIN: study_id(above, self._logged), FOLDER: self._records.directory.name}
         start = modified(self._records.directory / "environment.json") or None
         run = self._client.create_run(self._experiment, start_time=start, tags=tags, run_name=self._records.name)
         settings = flatten({key: value for key, value in self._records.spec.items() if key not in ("base", "space")})
@@ -305,16 +331,6 @@ def _origin() -> dict[str, str]:
         return {**found, "mlflow.user": getpass.getuser()}
     except (KeyError, OSError):  # a container's user may have no name
         return found
-
-
-def _study_id(directory: Path) -> str:
-    """A name of this study that no other study has, kept in its directory."""
-    path = directory / "mlflow.json"
-    content = read_json(path)
-    if content is None:
-        content = {"study_id": uuid.uuid4().hex}
-        write_json(path, content)
-    return str(content["study_id"])
 
 
 def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
