@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy  # its parts load at their first use
 from numpy.typing import NDArray
-from scipy import stats
 
 ALPHA = 0.05
 #: BCa intervals of fewer differences are too short to be shown (see BCA_COVERAGE).
@@ -145,14 +145,14 @@ def effect(
 
 def paired_t(differences: NDArray[np.float64], alpha: float = ALPHA) -> tuple[NDArray[np.float64], ...]:
     """The t test of a mean of 0 over the last axis, two-sided: p, low and high of the interval."""
-    test = stats.ttest_1samp(differences, 0.0, axis=-1)
+    test = scipy.stats.ttest_1samp(differences, 0.0, axis=-1)
     limits = test.confidence_interval(1.0 - alpha)
     return np.asarray(test.pvalue), np.asarray(limits.low), np.asarray(limits.high)
 
 
 def bca(differences: NDArray[np.float64], resamples: int = _RESAMPLES) -> tuple[NDArray[np.float64], ...]:
     """Low and high of the BCa bootstrap interval (Efron 1987) of the mean over the last axis; the draws are fixed."""
-    found = stats.bootstrap(
+    found = scipy.stats.bootstrap(
         (differences,),
         np.mean,
         axis=-1,
@@ -168,7 +168,7 @@ def sign_flip(differences: NDArray[np.float64]) -> SignFlip:
     """The sign-flip test of n differences of the mean."""
     count = int(np.count_nonzero(differences))
     exact = len(differences) <= _EXACT_SEEDS
-    test = stats.permutation_test(
+    test = scipy.stats.permutation_test(
         (differences,),
         np.mean,
         permutation_type="samples",
@@ -212,7 +212,7 @@ def _tested(found: Effect, values: NDArray[np.float64], margin: float | None) ->
         interval=Interval(float(low), float(high)),
         p=float(p),
         sign_flip=sign_flip(values),
-        wilcoxon=float(stats.wilcoxon(values).pvalue),
+        wilcoxon=float(scipy.stats.wilcoxon(values).pvalue),
         bootstrap=shown,
         equivalence=None if margin is None else Equivalence(margin, _equivalence(values, margin)),
     )
@@ -220,6 +220,6 @@ def _tested(found: Effect, values: NDArray[np.float64], margin: float | None) ->
 
 def _equivalence(values: NDArray[np.float64], margin: float) -> float:
     """The larger p of the one-sided tests of mean > -margin and of mean < margin."""
-    above = stats.ttest_1samp(values, -margin, alternative="greater").pvalue
-    below = stats.ttest_1samp(values, margin, alternative="less").pvalue
+    above = scipy.stats.ttest_1samp(values, -margin, alternative="greater").pvalue
+    below = scipy.stats.ttest_1samp(values, margin, alternative="less").pvalue
     return float(max(above, below))

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from statsmodels.regression.linear_model import OLS
 
 from hjepa.search.ablation.effects import ALPHA, Interval, Missing
 from hjepa.search.ablation.statistics import holm
@@ -161,6 +160,8 @@ def _fit(
     design: NDArray[np.float64], y: NDArray[np.float64], terms: Sequence[Term], freedom: int, alpha: float
 ) -> Factorial:
     """Least squares; the terms are the last columns of the design."""
+    from statsmodels.regression.linear_model import OLS  # noqa: PLC0415 - half a second that only a factorial design needs
+
     fit = OLS(y, design).fit()
     estimates = 2.0 * fit.params[-len(terms) :]
     sd = float(np.sqrt(fit.ssr / freedom)) if freedom else None

@@ -8,7 +8,7 @@ import bisect
 import math
 from collections.abc import Callable
 
-from scipy import optimize, stats
+import scipy  # its parts load at their first use
 
 from hjepa.search.ablation.effects import ALPHA
 
@@ -31,10 +31,10 @@ def power(effect: float, sd: float, seeds: int, *, rows: int = 1, alpha: float =
         return 0.0
     freedom = seeds - 1
     shift = abs(effect) / sd * math.sqrt(seeds)
-    critical = stats.t.isf(alpha / rows / 2.0, freedom)
-    other_side = stats.nct.cdf(-critical, freedom, shift)
+    critical = scipy.stats.t.isf(alpha / rows / 2.0, freedom)
+    other_side = scipy.stats.nct.cdf(-critical, freedom, shift)
     # Where the other tail is too small to compute, scipy answers NaN: then it is 0.
-    return float(stats.nct.sf(critical, freedom, shift) + (0.0 if math.isnan(other_side) else other_side))
+    return float(scipy.stats.nct.sf(critical, freedom, shift) + (0.0 if math.isnan(other_side) else other_side))
 
 
 def smallest_detectable(
@@ -47,7 +47,9 @@ def smallest_detectable(
     high = 1.0
     while power(high, 1.0, seeds, rows=rows, alpha=alpha) < chance:
         high *= 2.0
-    found = optimize.brentq(lambda d: power(d, 1.0, seeds, rows=rows, alpha=alpha) - chance, 0.0, high, xtol=1e-12)
+    found = scipy.optimize.brentq(
+        lambda d: power(d, 1.0, seeds, rows=rows, alpha=alpha) - chance, 0.0, high, xtol=1e-12
+    )
     return float(found) * sd
 
 
@@ -64,7 +66,7 @@ def half_width(sd: float, seeds: int, alpha: float = ALPHA) -> float:
     """Half the t interval's width; infinite below two seeds."""
     if seeds < 2:
         return math.inf
-    return float(stats.t.isf(alpha / 2.0, seeds - 1)) * sd / math.sqrt(seeds)
+    return float(scipy.stats.t.isf(alpha / 2.0, seeds - 1)) * sd / math.sqrt(seeds)
 
 
 def fewest(enough: Callable[[int], bool], low: int, limit: int) -> int | None:

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its parts load at their first use
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from hjepa.search.ablation.effects import ALPHA, Effect, Interval
 
@@ -121,7 +121,7 @@ def pairing(cells: Mapping[str, Mapping[int, float]], alpha: float = ALPHA) -> P
     if within <= (1e-12 * float(np.abs(scores).max())) ** 2:
         return Pairing(names, seeds, cannot="the differences do not vary over seeds: nothing can be said")
     observed = between / within
-    low, high = (observed / float(stats.f.isf(tail, *freedom)) for tail in (1.0 - alpha / 2.0, alpha / 2.0))
+    low, high = (observed / float(scipy.stats.f.isf(tail, *freedom)) for tail in (1.0 - alpha / 2.0, alpha / 2.0))
 
     def ratio(quotient: float) -> float:
         return math.sqrt(names / (quotient + names - 1))

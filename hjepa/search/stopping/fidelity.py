@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy  # its parts load at their first use
 
 from hjepa.search.ablation.effects import ALPHA, Interval
 
@@ -55,14 +55,14 @@ def _agreement(
     late = np.array([final[name] for name in trials])
     if np.ptp(early) == 0 or np.ptp(late) == 0:
         return Agreement(epoch, count, cannot="all scores are equal: there is no order to compare")
-    rho = float(stats.spearmanr(early, late).statistic)
+    rho = float(scipy.stats.spearmanr(early, late).statistic)
     ahead = int((early > early[int(late.argmax())]).sum())
     return Agreement(
         epoch,
         count,
         spearman=rho,
         interval=_interval(rho, count, alpha),
-        kendall=float(stats.kendalltau(early, late).statistic),
+        kendall=float(scipy.stats.kendalltau(early, late).statistic),
         kept_best=ahead < max(1, count // reduction),
     )
 
@@ -70,6 +70,6 @@ def _agreement(
 def _interval(rho: float, count: int, alpha: float) -> Interval | None:
     if abs(rho) >= 1.0:
         return None  # Fisher's z is infinite there
-    half = float(stats.norm.isf(alpha / 2.0)) * math.sqrt((1.0 + rho**2 / 2.0) / (count - 3))
+    half = float(scipy.stats.norm.isf(alpha / 2.0)) * math.sqrt((1.0 + rho**2 / 2.0) / (count - 3))
     z = math.atanh(rho)
     return Interval(math.tanh(z - half), math.tanh(z + half), 1.0 - alpha)
