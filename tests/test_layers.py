@@ -67,6 +67,7 @@ PURE = [
     "reports.report",
     "reports.stopping",
     "reports.tables",
+    "retries",
     "roles",
     "roster",
     "same_study",
@@ -90,6 +91,7 @@ PURE = [
     "tracking.naming",
     "tracking.values",
     "trial_record",
+    "watch",
 ]
 #: Light modules below it that it may use.
 FREE = ("hjepa.config", "hjepa.overrides", "hjepa.runtime.environment", "hjepa.runtime.files")

@@ -15,9 +15,10 @@ from hjepa.config import Config, rung_metric
 from hjepa.overrides import ConfigError
 from hjepa.runtime.files import out_of_storage
 from hjepa.search.records import StudyRecords, TrialRecord
+from hjepa.search.retries import Retries, said
 from hjepa.search.roles import Outcome, Proposer, Watcher
 from hjepa.search.roster import Roster, Seed
-from hjepa.search.states import FAILURES, failure_of
+from hjepa.search.states import FAILURES
 from hjepa.search.stopping.rule import GO_ON
 from hjepa.search.stopping.schedulers import make_rule
 from hjepa.search.study import Study, config_hash, trial_id
@@ -53,6 +54,7 @@ class Conductor:
         self._watchers = watchers
         self._rung_metric = rung_metric(records.metric)
         self._rule = make_rule(study.spec.scheduler, study.base)
+        self._retries = Retries(records, study.spec.faults, study.spec.resources.workers, self.config)
         self._stopped: dict[str, tuple[str, str]] = {}
         #: Why the sampler was not asked any more, where it was not the budget.
         self.exhausted: str | None = None
@@ -78,8 +80,7 @@ class Conductor:
     @property
     def waiting(self) -> bool:
         """Whether `next_trial` has nothing now and may have something later."""
-        resumable = self._rule is not None and self._rule.pauses and (self._trials.busy or bool(self._paused))
-        return not self._queue and (self._may_propose or resumable)
+        return not self._queue and (self._may_propose or self._trials.busy or bool(self._paused))
 
     @property
     def _may_propose(self) -> bool:
@@ -111,7 +112,7 @@ class Conductor:
 
     def config(self, record: TrialRecord) -> Config:
         """What a trial runs."""
-        return self._study.config(record.overrides, record.seed)
+        return self._study.config(record.settings, record.seed)
 
     def started(self, trial: str) -> None:
         """A trial is being executed."""
@@ -143,19 +144,31 @@ class Conductor:
         self._records.write_result(trial, state, reason)
         self._settle(self._read(trial))
 
-    def failed(self, trial: str, error: str) -> None:
-        """A trial raised, or its process died; `error` is the traceback or Ray's account of it.
+    def failed(self, trial: str, error: str, hung: str | None = None) -> None:
+        """A trial raised, or its process died; `error` is the traceback or Ray's account, `hung` why it was killed.
 
-        Raises OSError where nothing can be written any more: the trial goes on when the study does.
+        It may be tried again. Raises OSError where nothing can be written any more: it goes on when the study does.
         """
-        lines = [line.strip() for line in error.strip().splitlines() if line.strip()]
-        self._stopped.pop(trial, None)
+        if trial in self._stopped:  # how it did as it was told is no matter
+            self.ended(trial)
+            return
         if out_of_storage(error):
-            raise OSError(errno.ENOSPC, lines[-1])
-        self._records.write_result(
-            trial, failure_of(error), lines[-1] if lines else "it failed without a word", traceback=error
-        )
-        self._settle(self._read(trial))
+            raise OSError(errno.ENOSPC, said(error))
+        record = self._read(trial)
+        try:
+            end = None if record.final else self._retries.judge(record, error, hung)
+            if end is not None:
+                self._records.write_result(trial, end.state, end.reason, traceback=error)
+        except PermissionError:  # its record stays as it is, so that the next run goes on with it
+            why = f"{record.directory} cannot be written; the same command goes on with this trial"
+            self._update(replace(record, state="failed", reason=why))
+            return
+        record = self._read(trial)
+        if record.final:
+            self._settle(record)
+        else:
+            self._update(record)
+            self._queue.append(record)
 
     def interrupt(self, reason: str) -> list[TrialRecord]:
         """Mark what was running as interrupted; call it when nothing is executed any more."""
@@ -346,7 +359,12 @@ class Conductor:
         return "completed", sum(scores) / len(scores)
 
     def _read(self, trial: str) -> TrialRecord:
-        return self._records.trial(trial)
+        """A trial as its files show it. A trial.json that was damaged, and so set aside, is written anew."""
+        try:
+            return self._records.trial(trial)
+        except ConfigError:
+            self._records.write_trial(self._trials.find(trial).record)
+            return self._records.trial(trial)
 
     def _update(self, record: TrialRecord) -> None:
         self._trials.update(record)

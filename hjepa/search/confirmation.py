@@ -46,7 +46,7 @@ def confirmation(records: StudyRecords, top: int | None = None, seeds: int | Non
         "budget": {"epochs": records.epochs},
         "seeds": fresh,
         "ablation": {"design": "one_at_a_time", "factors": {FACTOR: {"levels": {BASELINE: {}, **levels}}}},
-        **{key: spec[key] for key in ("resources", "max_concurrent") if spec.get(key) is not None},
+        **{key: spec[key] for key in ("resources", "faults", "max_concurrent") if spec.get(key) is not None},
     }
     return Study.parse(tree, records.directory / FOLDER / "study.yaml")
 

@@ -47,7 +47,7 @@ def export(records: StudyRecords, trial: TrialRecord, output: Path) -> Config:
     """
     study = Study.load(records.directory / "study.yaml")
     recorded = trial.result.get("environment") or {}
-    config = _pinned(study.config(trial.overrides, trial.seed), recorded, trial)
+    config = _pinned(study.config(trial.settings, trial.seed), recorded, trial)
     fingerprint = trial.result.get("data_fingerprint")
     known = trial.result.get("identity")
     if fingerprint and known and identity(config, fingerprint) != known:

@@ -30,7 +30,7 @@ class _Row:
     began_epoch: float = 0.0
     epoch: float = 0.0
     rate: float | None = None
-    shown: tuple[str, int | None] = field(default=("", None))
+    shown: tuple[str, int | None, int] = field(default=("", None, 0))
 
     def left(self, epochs: int, now: float) -> float | None:
         """Seconds until the trial has had all its epochs, at its own pace."""
@@ -74,7 +74,7 @@ class LiveTable:
     def take_up(self, records: list[TrialRecord]) -> None:
         """Trials of earlier runs of the study."""
         for record in records:
-            self._rows[record.id] = _Row(record, shown=(record.state, record.epoch))
+            self._rows[record.id] = _Row(record, shown=(record.state, record.epoch, len(record.attempts)))
 
     def changed(self, record: TrialRecord, metrics: Mapping[str, Any]) -> None:
         """A trial was written down, started, reported or ended."""
@@ -84,8 +84,10 @@ class LiveTable:
             row.began, row.began_epoch = time.monotonic(), float(record.epoch or 0)
         row.epoch = float(record.epoch if record.epoch is not None else row.epoch)
         row.rate = metrics.get("images_per_second", row.rate)
-        if not self._live.is_started and row.shown != (record.state, record.epoch) and record.state != "pending":
-            row.shown = (record.state, record.epoch)
+        shown = (record.state, record.epoch, len(record.attempts))
+        again = shown[2] > row.shown[2]
+        if again or (not self._live.is_started and row.shown != shown and record.state != "pending"):
+            row.shown = shown
             self.say(self._line(row))
 
     def render(self) -> Group:
@@ -154,8 +156,9 @@ class LiveTable:
             parts.append(f"{record.metric} {record.score:.4f}")
         if row.rate is not None and record.state == "running":
             parts.append(f"{row.rate:,.0f} images/s")
-        if record.reason:
-            parts.append(f"({record.reason})")
+        why = record.attempts[-1].get("reason") if record.attempts and record.state == "pending" else record.reason
+        if why:
+            parts.append(f"({why}; {record.retried})" if record.attempts else f"({why})")
         return "  ".join(parts) + f"  [{self.summary()}]"
 
     def _follow(self, row: _Row) -> None:

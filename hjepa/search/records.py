@@ -17,6 +17,7 @@ from hjepa.search.same_study import differences
 from hjepa.search.states import FINAL, OPEN, SCORELESS, move
 from hjepa.search.study import Study
 from hjepa.search.trial_record import (
+    LATER_KEYS,
     TRIAL_KEYS,
     TrialRecord,
     copied,
@@ -164,14 +165,15 @@ class StudyRecords:
         """Write down a trial before it starts (its trial.json); the record's state must be an open one."""
         assert record.state in OPEN
         content = {name: getattr(record, name) for name in TRIAL_KEYS}
+        content |= {name: value for name in LATER_KEYS if (value := getattr(record, name))}
         write_json(self.folder(record.id) / "trial.json", {"schema_version": SCHEMA_VERSION, **content})
 
     def mark(self, trial: str, **changes: Any) -> None:
-        """Change keys of a trial.json: `state` (an open one), `mlflow_run_id`, `duplicate_of`, `promoted`.
+        """Change keys of a trial.json: `state` (an open one), `mlflow_run_id`, `duplicate_of`, those of LATER_KEYS.
 
         Raises IllegalMove for a state that cannot follow the one there.
         """
-        assert set(changes) <= {"state", "mlflow_run_id", "duplicate_of", "promoted"}
+        assert set(changes) <= {"state", "mlflow_run_id", "duplicate_of", *LATER_KEYS}
         assert changes.get("state", "pending") in OPEN
         path = self.folder(trial) / "trial.json"
         content = read_json(path, wrong_trial)

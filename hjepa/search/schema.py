@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from hjepa.config import Section
 from hjepa.overrides import ConfigError, knobs, nearest, problem, shown
 from hjepa.search.ablation.keys import AblationSpec, ClaimSpec
-from hjepa.search.sections import Budget, Objective, Resources, SamplerSpec, SchedulerSpec, Seed
+from hjepa.search.sections import Budget, Faults, Objective, Resources, SamplerSpec, SchedulerSpec, Seed
 from hjepa.search.space import KINDS
 
 #: Fields that a space may not vary: what decides them instead.
@@ -77,6 +77,7 @@ class StudySpec(Section):
     ablation: AblationSpec | None = Field(None, description="In place of a space: factors and a design over them.")
     claims: tuple[ClaimSpec, ...] = Field((), description="Effects that an ablation is expected to show.")
     resources: Resources = Resources()
+    faults: Faults = Faults()
     max_concurrent: Annotated[int, Field(ge=1)] | None = Field(
         None, description="At most so many trials at once; null: as many as the cluster holds."
     )

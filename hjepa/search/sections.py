@@ -117,3 +117,26 @@ class Resources(Section):
         "auto", description="Share of an accelerator per worker where there is one; auto: a whole one."
     )
     cpus: Annotated[int, Field(ge=1)] = Field(1, description="CPU cores per worker; also its threads on the CPU.")
+
+
+class Faults(Section):
+    """How often a trial is tried again that ended by no fault of its configuration, by what ended it; 0: never."""
+
+    crash: Annotated[int, Field(ge=0)] = Field(
+        2, description="Times that a trial goes on from its checkpoint after its process has died."
+    )
+    preempted: Annotated[int, Field(ge=0)] = Field(
+        10, description="Times that a trial goes on from its checkpoint after its machine was lost."
+    )
+    out_of_memory: Annotated[int, Field(ge=0)] = Field(
+        4, description="Times that a trial goes on with half the images a pass or fewer, and as many a step as before."
+    )
+    hung: Annotated[int, Field(ge=0)] = Field(
+        1, description="Times that a trial goes on from its checkpoint after it was ended as hung."
+    )
+    hung_after: Annotated[float, Field(gt=0)] | None = Field(
+        10.0,
+        description="A trial that is silent for so many of its median epochs (before its first, of the study's) is "
+        "hung, and ended; null: never.",
+    )
+    hung_seconds: Annotated[float, Field(gt=0)] = Field(300.0, description="None is hung before it is silent so long.")

@@ -9,24 +9,39 @@ FAILURES = ("diverged", "collapsed", "out_of_memory", "failed", "preempted")
 #: Ends that leave no score.
 SCORELESS = ("diverged", "out_of_memory", "failed")
 
+#: What may end an attempt at a trial and is no fault of its configuration -> its state when it is not tried again.
+CAUSES = {"crash": "failed", "preempted": "preempted", "out_of_memory": "out_of_memory", "hung": "failed"}
+
 #: State -> those that may follow. A trial that a killed driver left shows as interrupted, whatever it was; what was
-#: running may be started again, or be judged by what it has scored before it is.
+#: running may be started again, or be judged by what it has scored before it is. It is pending again when one of
+#: CAUSES has ended an attempt at it, also before that began, and there is to be another.
 FOLLOWS: dict[str, tuple[str, ...]] = {
-    "pending": ("running", "paused", "interrupted", *FINAL),
-    "running": ("running", "paused", "interrupted", *(state for state in FINAL if state != "duplicate")),
+    "pending": ("pending", "running", "paused", "interrupted", *FINAL),
+    "running": ("pending", "running", "paused", "interrupted", *(state for state in FINAL if state != "duplicate")),
     "paused": ("paused", "pending", "early_stopped", *FAILURES),
-    "interrupted": ("running", "paused", "interrupted", *(state for state in FINAL if state != "duplicate")),
+    "interrupted": ("pending", "running", "paused", "interrupted", *(state for state in FINAL if state != "duplicate")),
     **dict.fromkeys(FINAL, ()),
 }
 
 
-def failure_of(error: str) -> str:
-    """The state that a traceback, or Ray's account of it, means."""
-    if "OutOfMemory" in error or "out of memory" in error:
-        return "out_of_memory"
-    if "node has died" in error or "preempted" in error:
-        return "preempted"
-    return "failed"
+#: Words by which a traceback, or Ray's account of a death, tells a cause; the first that fits.
+_WORDS = {
+    "preempted": ("node has died", "NodeDiedError", "preempted"),
+    "out_of_memory": ("MemoryError", "OUT_OF_MEMORY", "low on memory", "out of memory", "t allocate memory"),
+    "crash": (
+        *("ActorDiedError", "RayActorError", "ActorUnavailableError", "WorkerCrashedError", "OwnerDiedError"),
+        *("The actor died", "The actor is dead", "Connection closed by peer", "Connection reset by peer"),
+    ),
+}
+
+
+def cause_of(error: str) -> str:
+    """One of CAUSES, or `error` for what its configuration would do again; of a traceback or Ray's account of a death.
+
+    The lines of code that a traceback quotes say nothing.
+    """
+    said = "\n".join(line for line in error.splitlines() if not line.startswith("  "))
+    return next((cause for cause, words in _WORDS.items() if any(word in said for word in words)), "error")
 
 
 class IllegalMove(AssertionError):

@@ -54,6 +54,7 @@ def status(records: StudyRecords, now: float | None = None) -> dict[str, Any]:
             for trial in trials
             if trial.state in FAILURES
         ],
+        "retried": [{"id": trial.id, "cell": trial.cell, "words": trial.retried} for trial in own if trial.attempts],
         "trial_seconds": sum(seconds),
         "device_seconds": sum(device),
         "left": _left(own, running, asked - len(trials), records.epochs, study.spec.max_concurrent),
@@ -150,6 +151,7 @@ def render(found: Mapping[str, Any]) -> str:
     lines += [f"{f['state']:<12} {f['id']} ({f['cell']}): {f['reason'] or 'no reason was left'}" for f in shown]
     if len(found["failures"]) > len(shown):
         lines.append(f"             {len(found['failures']) - len(shown)} more failures, in the report")
+    lines += [f"{'tried again':<12} {t['id']} ({t['cell']}): {t['words']}" for t in found["retried"][-LISTED:]]
     lines.append(
         f"cost so far  {found['device_seconds'] / 3600:.3g} device-hours; {clock(found['trial_seconds'])} of trials"
     )

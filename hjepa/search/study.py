@@ -166,7 +166,7 @@ class Study:
             "scheduler": self.spec.scheduler.acting(),
         }
         keys = ("sampler", "space") if self.design is None else ("ablation", "claims")
-        return written | {key: tree[key] for key in (*keys, "seeds", "resources", "max_concurrent")}
+        return written | {key: tree[key] for key in (*keys, "seeds", "resources", "faults", "max_concurrent")}
 
 
 #: Base settings that the study itself decides for each trial.

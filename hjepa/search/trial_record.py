@@ -1,6 +1,6 @@
 """One trial as its files show it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import UnionType
@@ -23,6 +23,10 @@ TRIAL_KEYS: dict[str, type | UnionType] = {
     "duplicate_of": str | None,
     "mlflow_run_id": str | None,
 }
+#: Keys of a trial.json that stand there only where something happened, and what they hold.
+LATER_KEYS: dict[str, type | UnionType] = {"promoted": int | None, "attempts": list, "micro_batch": int | None}
+#: The field that `micro_batch` sets.
+MICRO = "runtime.micro_batch"
 #: Keys of a result.json that are read here.
 _RESULT_KEYS: dict[str, type | UnionType] = {
     "state": str | None,
@@ -41,7 +45,9 @@ class TrialRecord:
     `index` numbers the configurations (0: the baseline); `config` is the configuration's hash, the same
     for all seeds; `score` is the last value of `metric` (the study's objective, or its stand-in at rungs
     when the trial never reached its full probe); `result` is the whole result.json; `promoted` is the epoch
-    of the last rung from which a paused trial was resumed.
+    of the last rung from which a paused trial was resumed. `attempts` are those that ended and were followed by
+    another: cause, reason, epoch, seconds, micro_batch, traceback; `micro_batch` is the number of images a pass since
+    it ran out of memory.
     """
 
     id: str
@@ -60,6 +66,8 @@ class TrialRecord:
     duplicate_of: str | None = None
     mlflow_run_id: str | None = None
     promoted: int | None = None
+    attempts: Sequence[Mapping[str, Any]] = ()
+    micro_batch: int | None = None
     floor: Mapping[str, Any] = field(default_factory=dict)
     result: Mapping[str, Any] = field(default_factory=dict)
 
@@ -67,6 +75,20 @@ class TrialRecord:
     def final(self) -> bool:
         """Whether it has ended."""
         return self.state in FINAL
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What it runs beyond the study's base: its overrides, and the images a pass where memory limits them."""
+        return self.overrides if self.micro_batch is None else {**self.overrides, MICRO: self.micro_batch}
+
+    @property
+    def retried(self) -> str | None:
+        """What ended the attempts before its last, in words; None where there were none."""
+        if not self.attempts:
+            return None
+        ends = ", ".join(f"{attempt.get('cause')} at epoch {attempt.get('epoch') or 0}" for attempt in self.attempts)
+        parts = "" if self.micro_batch is None else f"; {self.micro_batch} images a pass"
+        return f"tried {len(self.attempts) + 1} times: {ends}{parts}"
 
     @property
     def checkpoint(self) -> Path | None:
@@ -90,6 +112,8 @@ def read_trial(folder: Path, objective: str, epochs: int, driven: bool) -> Trial
     return TrialRecord(
         **{name: trial[name] for name in TRIAL_KEYS if name != "state"},
         promoted=trial.get("promoted"),
+        attempts=tuple(trial.get("attempts") or ()),
+        micro_batch=trial.get("micro_batch"),
         state=state,
         directory=folder,
         reason=result.get("reason") if state in FINAL or state == "interrupted" else None,
@@ -107,7 +131,11 @@ def wrong_trial(content: Mapping[str, Any]) -> str | None:
     missing = [name for name in TRIAL_KEYS if name not in content]
     if missing:
         return f"without {missing[0]}"
-    return _wrong(content, TRIAL_KEYS) or (None if content["state"] in OPEN else f"state: got {content['state']}")
+    if any(not isinstance(attempt, dict) for attempt in content.get("attempts") or ()):
+        return "attempts: not all are mappings"
+    return _wrong(content, TRIAL_KEYS | LATER_KEYS) or (
+        None if content["state"] in OPEN else f"state: got {content['state']}"
+    )
 
 
 def wrong_result(content: Mapping[str, Any]) -> str | None:

@@ -33,7 +33,8 @@ def train(
     resume continues from the directory's checkpoint when there is one; one that cannot be read is set aside where
     a reporter is given, and the run begins again. test also scores the test
     split, once, at a completed end, into test.json. Ends in one state: completed, early_stopped,
-    diverged, collapsed or out_of_memory; KeyboardInterrupt writes `interrupted` and is raised again.
+    diverged, collapsed or out_of_memory; KeyboardInterrupt writes `interrupted` and is raised again, and so is
+    torch.OutOfMemoryError where a reporter is given: whoever it reports to may try again with less at once.
     Raises ConfigError when the configuration cannot run here; nothing is written then.
     """
     run = build(config)
@@ -45,7 +46,7 @@ def train(
     elif run.workers.first:
         (loop.directory / "result.json").unlink(missing_ok=True)
     try:
-        state, reason = _run(loop)
+        state, reason = _run(loop, end_for_memory=reporter is None)
     except KeyboardInterrupt:
         _finish(loop, "interrupted", "interrupted; its last checkpoint continues it")
         raise
@@ -78,7 +79,7 @@ def _finish(loop: Loop, state: str, reason: str | None) -> dict[str, Any]:
     return result
 
 
-def _run(loop: Loop) -> tuple[str, str | None]:
+def _run(loop: Loop, *, end_for_memory: bool) -> tuple[str, str | None]:
     """The state in which the loop ends, and why."""
     try:
         loop.execute()
@@ -89,6 +90,8 @@ def _run(loop: Loop) -> tuple[str, str | None]:
     except Stopped as error:
         return "early_stopped", str(error)
     except torch.OutOfMemoryError as error:
+        if not end_for_memory:
+            raise
         return "out_of_memory", str(error).splitlines()[0]
     return "completed", None
 

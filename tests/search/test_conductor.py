@@ -169,7 +169,7 @@ def test_a_score_that_is_not_finite_is_divergence_under_any_scheduler(bench: Cal
 def test_a_failure_is_recorded_and_does_not_stop_the_others(
     bench: Callable[..., Bench], error: str, state: str, reason: str
 ) -> None:
-    study = bench()
+    study = bench(faults={"crash": 0, "preempted": 0, "out_of_memory": 0})
     conductor = study.open()
     trial = conductor.next_trial()
     assert trial is not None

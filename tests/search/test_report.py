@@ -41,6 +41,8 @@ class _Row(_Strict):
     epoch: int | None
     rung: int | None
     duplicate_of: str | None
+    attempts: int
+    micro_batch: int | None
     overrides: dict[str, object]
     mlflow_run_id: str | None
     path: str
@@ -58,6 +60,7 @@ class _Report(_Strict):
     early_stopping: dict[str, object]
     configurations: list[dict[str, object]]
     curves: list[dict[str, object]]
+    level_probes: object
     environment: dict[str, object]
     title: str
     heading: str

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hjepa.search.records import StudyRecords, TrialRecord
-from hjepa.search.states import FAILURES, FINAL, FOLLOWS, OPEN, SCORELESS, IllegalMove, failure_of, move
+from hjepa.search.states import CAUSES, FAILURES, FINAL, FOLLOWS, OPEN, SCORELESS, IllegalMove, cause_of, move
 from hjepa.search.study import Study
 
 
@@ -16,6 +16,10 @@ def test_the_machine_is_whole() -> None:
     assert {state for after in FOLLOWS.values() for state in after} == {*OPEN, *FINAL}
     assert all(not FOLLOWS[state] for state in FINAL)
     assert all(set(FAILURES) <= set(FOLLOWS[state]) for state in OPEN)
+    assert set(CAUSES.values()) <= set(FAILURES)
+    assert all("pending" in FOLLOWS[state] for state in OPEN), (
+        "an attempt at a trial may end and be followed by another"
+    )
     assert set(SCORELESS) < set(FAILURES) < set(FINAL)
 
 
@@ -25,7 +29,6 @@ def test_the_machine_is_whole() -> None:
         *[(state, "running") for state in FINAL],
         ("paused", "running"),
         ("paused", "completed"),
-        ("running", "pending"),
         ("interrupted", "duplicate"),
     ],
 )
@@ -35,7 +38,8 @@ def test_illegal_moves_are_refused(before: str, after: str) -> None:
 
 
 def test_a_trial_s_life_with_a_pause_and_a_kill() -> None:
-    life = ["pending", "running", "paused", "pending", "running", "interrupted", "running", "completed"]
+    life = ["pending", "running", "paused", "pending", "running", "interrupted", "running", "pending", "running"]
+    life += ["completed"]
     assert [move("abc", *step) for step in itertools.pairwise(life)] == life[1:]
 
 
@@ -57,13 +61,30 @@ def test_records_refuse_illegal_moves(
     assert records.write_result(trial, "early_stopped", "never promoted")
 
 
+DIED = """The actor died unexpectedly before finishing this task.
+\tclass_name: ImplicitFunc
+The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: Worker
+unexpectedly exits with a connection error code 2. End of file. There are some potential root causes. (1) The process
+is killed by SIGKILL by OOM killer due to high memory usage. (2) ray stop --force is called."""
+
+
 @pytest.mark.parametrize(
-    ("error", "state"),
+    ("error", "cause"),
     [
         ("torch.OutOfMemoryError: CUDA out of memory", "out_of_memory"),
+        ("ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.", "out_of_memory"),
+        ("The actor is dead because ... Worker exit type: NODE_OUT_OF_MEMORY Worker exit detail: ...", "out_of_memory"),
+        ("RuntimeError: DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes", "out_of_memory"),
+        ("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 9. TiB", "out_of_memory"),
         ("ray.exceptions.NodeDiedError: the node has died", "preempted"),
-        ("KeyError: 'x'", "failed"),
+        ("The actor died because its node has died. Node Id: 0", "preempted"),
+        (f"ray.exceptions.ActorDiedError: {DIED}", "crash"),
+        ("RuntimeError: [gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:1", "crash"),
+        ("KeyError: 'x'", "error"),
+        ('Traceback\n  File "x.py", line 1\n    raise MemoryError  # The actor died\nValueError: x', "error"),
+        ("", "error"),
     ],
 )
-def test_what_an_error_means(error: str, state: str) -> None:
-    assert failure_of(error) == state
+def test_what_an_error_means(error: str, cause: str) -> None:
+    assert cause_of(error) == cause
+    assert cause in (*CAUSES, "error")

@@ -7,6 +7,7 @@ All that is decided is decided by the Conductor; Tune's own state is never used 
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -15,6 +16,7 @@ from ray.tune.search import Searcher
 from hjepa.search.conductor import Conductor
 from hjepa.search.execution.interruption import Interruption, writing
 from hjepa.search.execution.order import Order, pinned
+from hjepa.search.watch import Watch
 
 
 def name_of(trial: Trial) -> str:
@@ -90,13 +92,18 @@ class Verdicts(Stateless, FIFOScheduler):
 class Follower(Stateless, Callback):
     """Tells the Conductor what happened, and leaves the study when it should stop."""
 
-    def __init__(self, conductor: Conductor, interruption: Interruption) -> None:
+    def __init__(self, conductor: Conductor, interruption: Interruption, watch: Watch) -> None:
         self._conductor = conductor
         self._interruption = interruption
+        self._watch = watch
+        self._hung: dict[str, str] = {}
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Between two events nothing is half done. Raises StopStudy."""
+        """Between two events nothing is half done. Ends what hangs. Raises StopStudy."""
         self._interruption.check()
+        for name, reason in self._watch.hung():
+            self._hung[name] = reason
+            _kill(name, trials)
 
     @writing()
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -106,10 +113,20 @@ class Follower(Stateless, Callback):
     @writing()
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial ended or was stopped."""
+        self._hung.pop(name_of(trial), None)
         self._conductor.ended(name_of(trial))
 
     @writing()
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial raised or its process died."""
         path = trial.error_file
-        self._conductor.failed(name_of(trial), Path(path).read_text() if path else "")
+        name = name_of(trial)
+        self._conductor.failed(name, Path(path).read_text() if path else "", self._hung.pop(name, None))
+
+
+def _kill(name: str, trials: list[Trial]) -> None:
+    """Kill the process that executes a trial; Tune then hears of its death as of any other."""
+    for trial in trials:
+        actor = trial.temporary_state.ray_actor
+        if name_of(trial) == name and actor is not None:
+            ray.kill(actor)

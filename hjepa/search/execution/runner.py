@@ -23,6 +23,7 @@ from hjepa.search.roles import Proposer
 from hjepa.search.sampler import StudySampler
 from hjepa.search.study import Study
 from hjepa.search.tracking.mirror import Mirror
+from hjepa.search.watch import Watch
 from hjepa.training import check
 
 #: What the function that watches over a trial's workers takes: Ray refuses nothing at all, and any share of
@@ -57,20 +58,22 @@ def run_study(plan: Plan, *, address: str | None = None, tracking_uri: str | Non
         mirror = Mirror(records, tracking_uri)
         with diverted(directory / "driver.log") as terminal, mirror:
             live = LiveTable(terminal, epochs=study.epochs, trials=plan.trials, concurrent=plan.concurrent)
-            live.take_up(records.trials())
+            watch, known = Watch(study.spec.faults), records.trials()
+            live.take_up(known)
+            watch.take_up(known)
             conductor = Conductor(
                 study,
                 records,
                 _proposer(study, records),
                 fingerprint=_fingerprint,
                 check=check,
-                watchers=(live, mirror),
+                watchers=(live, mirror, watch),
             )
             stopped, broken = None, False
             try:
                 if not conductor.finished:
                     with live:
-                        _tune(plan, conductor, interruption, address, live)
+                        _tune(plan, conductor, Follower(conductor, interruption, watch), interruption, address, live)
             except StopStudy as stop:
                 stopped, broken = str(stop), isinstance(stop, NoStorage)
                 with contextlib.suppress(OSError):  # the records show without it what was interrupted
@@ -98,7 +101,14 @@ def _fingerprint(config: Config) -> str:
     return fingerprint(config.data)
 
 
-def _tune(plan: Plan, conductor: Conductor, interruption: Interruption, address: str | None, live: LiveTable) -> None:
+def _tune(
+    plan: Plan,
+    conductor: Conductor,
+    follower: Follower,
+    interruption: Interruption,
+    address: str | None,
+    live: LiveTable,
+) -> None:
     """Execute trials until the Conductor has no more. Raises StopStudy."""
     nested = plan.study.spec.resources.workers > 1
     place = Path(storage(conductor.records.directory))
@@ -106,7 +116,7 @@ def _tune(plan: Plan, conductor: Conductor, interruption: Interruption, address:
     with ray_session(address, dashboard=nested) as resources:
         interruption.arm()
         interruption.check()
-        tuner = _tuner(make_plan(plan.study, plan.directory, resources), conductor, interruption, place)
+        tuner = _tuner(make_plan(plan.study, plan.directory, resources), conductor, follower, place)
         try:
             tuner.fit()
         except StopStudy as stop:
@@ -114,7 +124,7 @@ def _tune(plan: Plan, conductor: Conductor, interruption: Interruption, address:
             raise
 
 
-def _tuner(plan: Plan, conductor: Conductor, interruption: Interruption, place: Path) -> tune.Tuner:
+def _tuner(plan: Plan, conductor: Conductor, follower: Follower, place: Path) -> tune.Tuner:
     resources = plan.study.spec.resources
     nested = resources.workers > 1
     share = WATCHING if nested else {"CPU": float(resources.cpus), "GPU": plan.gpus}
@@ -132,7 +142,7 @@ def _tuner(plan: Plan, conductor: Conductor, interruption: Interruption, place: 
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(place),
-            callbacks=[Follower(conductor, interruption)],
+            callbacks=[follower],
             failure_config=tune.FailureConfig(max_failures=0),
             verbose=0,
         ),

@@ -17,6 +17,7 @@ from hjepa.search.execution.nested import run_nested
 from hjepa.search.execution.order import Order
 from hjepa.search.execution.tether import orphaned, tethered
 from hjepa.search.records import StudyRecords
+from hjepa.search.states import CAUSES, cause_of
 from hjepa.training import train
 
 
@@ -38,14 +39,14 @@ def run_order(packed: dict[str, Any]) -> None:
         else:
             _run_here(order)
     except Exception as error:
-        if out_of_storage(str(error)):  # not the trial's fault: it goes on from its checkpoint with the study
+        told = traceback.format_exc()
+        if out_of_storage(str(error)) or cause_of(told) in CAUSES:  # not the trial's fault: it may go on
             raise
         if orphaned(order):  # nobody is left to be told, and what failed is Ray
             raise
         reason = traceback.format_exception_only(error)[-1].strip().splitlines()[0]
         records = StudyRecords(Path(order.study), {})
-        state = "out_of_memory" if "OutOfMemory" in type(error).__name__ else "failed"
-        records.write_result(order.id, state, reason, traceback=traceback.format_exc())
+        records.write_result(order.id, "failed", reason, traceback=told)
         raise
 
 

@@ -113,6 +113,8 @@ def row(records: StudyRecords, trial: TrialRecord) -> dict[str, Any]:
         "epoch": trial.epoch,
         "rung": trial.rung,
         "duplicate_of": trial.duplicate_of,
+        "attempts": len(trial.attempts) + 1,
+        "micro_batch": trial.micro_batch,
         "overrides": dict(trial.overrides),
         "mlflow_run_id": trial.mlflow_run_id,
         "path": trial.directory.relative_to(records.directory).as_posix(),
@@ -163,7 +165,7 @@ def _comparisons_csv(records: StudyRecords) -> str:
 def row_names() -> tuple[str, ...]:
     """Keys of a row of the JSON report, in order."""
     first = ("id", "config", "cell", "seed", "state", "reason", "score", "metric", "epoch", "rung")
-    return (*first, "duplicate_of", "overrides", "mlflow_run_id", "path")
+    return (*first, "duplicate_of", "attempts", "micro_batch", "overrides", "mlflow_run_id", "path")
 
 
 def table(records: StudyRecords) -> str:
@@ -276,6 +278,7 @@ def _notes(records: StudyRecords) -> list[str]:
     notes += [
         f"{trial.id} {trial.state}: {trial.reason}" for trial in trials if trial.state in UNEXPECTED and trial.reason
     ]
+    notes += [f"{trial.id} {trial.retried}" for trial in trials if trial.attempts]
     if is_ablation(records):
         return notes
     chosen = selection.selection(records)

@@ -73,6 +73,8 @@ def facts(trial: TrialRecord) -> dict[str, str]:
         "hjepa.epoch": trial.epoch,
         "hjepa.rung": trial.rung,
         "hjepa.duplicate_of": trial.duplicate_of,
+        "hjepa.retried": trial.retried,
+        "hjepa.micro_batch": trial.micro_batch,
         "hjepa.overrides": json.dumps(dict(trial.overrides)),
         "mlflow.source.git.commit": machine.get("git_commit"),
     }
