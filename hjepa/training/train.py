@@ -53,6 +53,7 @@ def train(
     finally:  # SystemExit is Ray ending the function from outside: the driver knows the state
         if loop.metrics is not None:
             loop.metrics.close()
+        loop.reporter = Silent()  # it holds the loop: a circle that would keep a trial's memory while the next one runs
     if test and state == "completed" and run.workers.first:
         with loop.final_encoder() as encoder:
             write_json(loop.directory / "test.json", run.evaluator.test(encoder))

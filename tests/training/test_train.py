@@ -1,8 +1,10 @@
 """Claims: a resumed run equals the uninterrupted one to the bit; a run ends in one state with a reason;
 its files hold what they promise; the saved encoder is the EMA target encoder."""
 
+import gc
 import json
 import math
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +176,20 @@ def test_checkpoint_interval_saves_epochs_and_the_last(tmp_path: Path) -> None:
 def test_scores_are_finite(tmp_path: Path) -> None:
     result = train(config(), tmp_path)
     assert all(math.isfinite(value) for value in result["metrics"].values() if isinstance(value, float))
+
+
+def test_a_run_that_is_over_leaves_nothing_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[weakref.ref[Any]] = []
+
+    def watched(self: loop.Loop, again: Any = loop.Loop.execute) -> None:
+        held.extend((weakref.ref(self), weakref.ref(self.run.model)))
+        again(self)
+
+    monkeypatch.setattr(loop.Loop, "execute", watched)
+    gc.collect()
+    gc.disable()  # a circle would wait for it, with all of a trial, while the next one runs
+    try:
+        train(config("training.epochs=1"), tmp_path / "run", reporter=Silent())
+        assert [each() for each in held] == [None, None]
+    finally:
+        gc.enable()
