@@ -7,7 +7,14 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from hjepa.config.combinations import refuse_crops, refuse_labels, refuse_odd_pairs, refuse_parts, refuse_terms
+from hjepa.config.combinations import (
+    refuse_crops,
+    refuse_labels,
+    refuse_late_changes,
+    refuse_odd_pairs,
+    refuse_parts,
+    refuse_terms,
+)
 from hjepa.config.data import DataConfig, ViewsConfig
 from hjepa.config.fields import POSITIVE, SET, Effect, Section, knob
 from hjepa.config.grids import refuse_grids, refuse_prediction
@@ -69,6 +76,7 @@ class Config(Section):
         refuse_terms(self.objective, self.views, self.masks, self.target)
         refuse_crops(self.views, self.objective, self.model.patch_size)
         refuse_parts(self.objective, self.optim, self.runtime)
+        refuse_late_changes(self.optim, self.training)
         micro = self.runtime.micro_batch
         if micro is not None and self.optim.batch_size % micro:
             raise ValueError(

@@ -1,7 +1,7 @@
 """What the objective's terms ask of views, masks and targets; each refusal is one line."""
 
 from hjepa.config.data import DataConfig, ViewsConfig
-from hjepa.config.learning import RuntimeConfig
+from hjepa.config.learning import RuntimeConfig, TrainingConfig
 from hjepa.config.model import MasksConfig
 from hjepa.config.objective import ObjectiveConfig
 from hjepa.config.optim import OptimConfig
@@ -24,6 +24,15 @@ def refuse_crops(views: ViewsConfig, objective: ObjectiveConfig, patch: int) -> 
         raise ValueError(f"views.local_size: got {views.local_size}; allowed multiples of model.patch_size {patch}")
     if views.local_mode == "context" and not objective.jepa_weight > 0:
         raise ValueError("views.local_mode: got context; allowed embedding (objective.jepa_weight is 0)")
+
+
+def refuse_late_changes(optim: OptimConfig, training: TrainingConfig) -> None:
+    """Raise ValueError for a change of the rates after the end of the run."""
+    last = max((change.epoch for change in optim.changes or ()), default=-1)
+    if last >= training.epochs:
+        raise ValueError(
+            f"optim.changes: got a change after {last} epochs; allowed before training.epochs {training.epochs}, the end"
+        )
 
 
 def refuse_parts(objective: ObjectiveConfig, optim: OptimConfig, runtime: RuntimeConfig) -> None:

@@ -16,6 +16,14 @@ RESTARTS = {**SCHEDULED, "optim.schedule": ["restarts"]}
 GROWING = {"optim.batch_schedule": ["stepped", "linear"]}
 
 
+class Change(Section):
+    """Rates by which a run goes on otherwise than it was scheduled."""
+
+    epoch: Annotated[int, Field(ge=0, description="From the start of the epoch that follows so many.")]
+    lr: Annotated[float, Field(gt=0.0, description="Factor of the learning rate.")] = 1.0
+    weight_decay: Annotated[float, Field(ge=0.0, description="Factor of the weight decay.")] = 1.0
+
+
 class OptimConfig(Section):
     """Optimiser and schedules; every schedule is a function of the step alone.
 
@@ -160,6 +168,16 @@ class OptimConfig(Section):
         when=GROWING,
         proof="tests/optim/test_rates.py::test_the_rate_follows_a_growing_batch",
     )
+    changes: tuple[Change, ...] | None = knob(
+        None,
+        "A list of {epoch: N, lr: factor, weight_decay: factor}: after N epochs the scheduled rates are multiplied by "
+        "the factors, beside those before; so the members of a population are trained.",
+        effect="training",
+        flip=[{"epoch": 1, "lr": 0.5, "weight_decay": 2.0}],
+        source="Population Based Training (arXiv 1711.09846)",
+        proof="tests/optim/test_rates.py::test_changes_multiply_what_is_scheduled",
+        title="changes of the rates in the course of a run",
+    )
 
     @model_validator(mode="after")
     def _combinations(self) -> "OptimConfig":
@@ -171,4 +189,11 @@ class OptimConfig(Section):
             raise ValueError(
                 f"decay_share: got {self.decay_share}; allowed at most {1 - self.warmup:g}, after the warm-up"
             )
+        if self.changes is not None and not self.changes:
+            raise ValueError("changes: got []; allowed null or a change")
+        epochs = [change.epoch for change in self.changes or ()]
+        if epochs != sorted(set(epochs)):
+            raise ValueError(f"changes: got the epochs {epochs}; allowed each once, in order")
+        if any(change.lr == change.weight_decay == 1 for change in self.changes or ()):
+            raise ValueError("changes: got a change without a factor; allowed lr or weight_decay other than 1")
         return self

@@ -1,6 +1,7 @@
 """The schedule values of each step, and how they reach the optimiser."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,21 +26,24 @@ class Rates:
 class Schedule:
     """The values of every schedule over a run of `total` steps."""
 
-    def __init__(self, optim: OptimConfig, ema: EmaConfig, total: int) -> None:
+    def __init__(self, optim: OptimConfig, ema: EmaConfig, total: int, changes: Sequence[int] = ()) -> None:
+        """`changes` are the first steps under each of `optim.changes`."""
         self.optim = optim
         self.ema = ema
         self.total = total
         self.warmup = round(optim.warmup * total)
         self.peak = optim.lr * math.pow(optim.batch_size / BASE_BATCH, POWERS[optim.lr_scaling])
+        self._changes = list(zip(changes, optim.changes or (), strict=True))
 
     def at(self, step: int, batch: int | None = None) -> Rates:
         """Values for optimiser step `step` in 1..total, which trains on `batch` images (None: `optim.batch_size`)."""
         first = self.optim.weight_decay
         last = first if self.optim.weight_decay_end is None else self.optim.weight_decay_end
         growth = 1.0 if batch is None else batch / self.optim.batch_size
+        now = [change for since, change in self._changes if since <= step]
         return Rates(
-            self._lr(step) * math.pow(growth, POWERS[self.optim.batch_lr]),
-            weight_decay_at(step, self.total, start=first, end=last),
+            self._lr(step) * math.pow(growth, POWERS[self.optim.batch_lr]) * math.prod(change.lr for change in now),
+            weight_decay_at(step, self.total, start=first, end=last) * math.prod(change.weight_decay for change in now),
             momentum_at(step, self.total, start=self.ema.start, end=self.ema.end),
         )
 

@@ -32,6 +32,8 @@ def canonical(config: Config) -> dict[str, Any]:
     chosen["evaluation.size"] = config.evaluated_views.size
     if "model.rope_theta" in chosen:
         chosen["model.rope_theta"] = config.model.theta
+    if config.optim.changes is None:  # off is absent, also where it came after trials were named
+        chosen.pop("optim.changes")
     if config.data.shares:
         chosen["data.probe"] = config.data.probed
         chosen |= {f"data.mixture.{name}": share for name, share in config.data.shares.items()}
@@ -42,6 +44,8 @@ def _number(value: Any) -> Any:
     """1 and 1.0 are one value."""
     if isinstance(value, list):
         return [_number(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _number(item) for name, item in value.items()}
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value

@@ -103,14 +103,18 @@ def load_config(path: Path | str | None = None, overrides: Sequence[str] = ()) -
 
 
 def values_of(config: Config) -> dict[str, Any]:
-    """Every field's value by dotted path; tuples as lists."""
+    """Every field's value by dotted path, as plain data: tuples as lists, what is in them as mappings."""
     flat: dict[str, Any] = {}
     for path in knobs():
         value: Any = config
         for name in path.split("."):
             value = getattr(value, name)
-        flat[path] = list(value) if isinstance(value, tuple) else value
+        flat[path] = [_plain_item(item) for item in value] if isinstance(value, tuple) else value
     return flat
+
+
+def _plain_item(item: Any) -> Any:
+    return item.model_dump(mode="json") if isinstance(item, Section) else item
 
 
 def _known(path: str, value: Any, source: str) -> None:

@@ -42,9 +42,10 @@ def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             flat[key] = value
             continue
-        # An older record lacks the scheduler's keys that came later: they had their defaults.
+        # An older record lacks the scheduler's keys and the fields that came later: they had their defaults.
         leaves = SchedulerSpec.model_validate(value).acting() if key == "scheduler" else value
         for name, leaf in leaves.items():
+        leaves = {"optim.changes": None, **leaves} if key == "base" else leaves
             knob = knobs().get(name) if key == "base" else None
             if knob is None or knob.effect != "runtime_exact":
                 flat[name if key == "base" else f"{key}.{name}"] = leaf

@@ -98,7 +98,7 @@ def build(config: Config, workers: Workers | None = None) -> Run:
         parallel=workers.wrap(model, device.device),
         objective=Objective(config.objective, config.level_weights, local=config.local_context, seed=config.seed),
         optimiser=optimiser,
-        schedule=Schedule(config.optim, config.ema, max(1, batches.total)),
+        schedule=_schedule(config, batches),
         drawer=_drawer(config, views, small, model),
         cutter=Cutter(views, small, device.device),
         device=device,
@@ -168,6 +168,11 @@ def _drawer(config: Config, views: Views, small: Views | None, model: HJEPA) -> 
 def _samplers(config: Config) -> dict[int, MaskSampler]:
     """One for each patch size that a step may have."""
     return {size: MaskSampler(config.masks, grid, config.grid) for size, grid in config.grids.items()}
+
+
+def _schedule(config: Config, batches: Batches) -> Schedule:
+    starts = [batches.steps(change.epoch).start for change in config.optim.changes or ()]
+    return Schedule(config.optim, config.ema, max(1, batches.total), starts)
 
 
 def _kernel(config: Config, device: Device) -> str:

@@ -1,5 +1,6 @@
 """Claims: each schedule rises as the warm-up says and then follows its closed form; the rate scales with
-the batch by the configured rule; Schedule-Free has no schedule beyond the warm-up; what cannot act is refused."""
+the batch by the configured rule; Schedule-Free has no schedule beyond the warm-up; changes multiply what is scheduled
+from their epoch on; what cannot act is refused."""
 
 import math
 from typing import Any
@@ -61,6 +62,19 @@ def test_the_rate_follows_a_growing_batch(rule: str, factor: float) -> None:
     assert schedule.at(60, 64) == schedule.at(60)
 
 
+CHANGES = [{"epoch": 2, "lr": 0.5}, {"epoch": 3, "lr": 3.0, "weight_decay": 4.0}]
+
+
+@pytest.mark.parametrize("fields", [{}, {"schedule": "wsd"}, {"optimiser": "schedule_free"}, {"weight_decay_end": 0.5}])
+def test_changes_multiply_what_is_scheduled(fields: dict[str, Any]) -> None:
+    plain = Schedule(OptimConfig.model_validate(SHARES | fields), EmaConfig(), 110)
+    changed = Schedule(OptimConfig.model_validate(SHARES | fields | {"changes": CHANGES}), EmaConfig(), 110, [41, 61])
+    for step, lr, weight_decay in ((1, 1.0, 1.0), (40, 1.0, 1.0), (41, 0.5, 1.0), (60, 0.5, 1.0), (61, 1.5, 4.0)):
+        assert changed.at(step).lr == plain.at(step).lr * lr
+        assert changed.at(step).weight_decay == plain.at(step).weight_decay * weight_decay
+        assert changed.at(step).momentum == plain.at(step).momentum
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -72,6 +86,11 @@ def test_the_rate_follows_a_growing_batch(rule: str, factor: float) -> None:
         (["optim.schedule=wsd", "optim.warmup=0.9"], "optim.decay_share: got 0.2; allowed at most 0.1"),
         (["optim.batch_lr=linear"], "optim.batch_lr: got linear; allowed only when"),
         (["optim.lars_trust=0.1"], "optim.lars_trust: got 0.1; allowed only when"),
+        (["optim.changes=[]"], "optim.changes: got []; allowed"),
+        (["optim.changes=[{epoch: 1, lr: 0}]"], "optim.changes: got [{'epoch': 1, 'lr': 0}]; allowed greater than 0"),
+        (["optim.changes=[{epoch: 1}]"], "optim.changes: got a change without a factor; allowed"),
+        (["optim.changes=[{epoch: 3, lr: 2}, {epoch: 3, lr: 2}]"], "optim.changes: got the epochs [3, 3]; allowed"),
+        (["optim.changes=[{epoch: 20, lr: 2}]"], "optim.changes: got a change after 20 epochs; allowed before"),
     ],
 )
 def test_what_cannot_act_is_refused(settings: list[str], message: str) -> None:
