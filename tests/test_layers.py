@@ -46,6 +46,7 @@ PURE = [
     "execution.order",
     "execution.tether",
     "export",
+    "extension",
     "files",
     "frame",
     "live",

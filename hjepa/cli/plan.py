@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hjepa.cli.options import Address, Epochs, Output, Seeds, Sets, StudyFile, Trials
+from hjepa.cli.options import Asked, asking
 from hjepa.overrides import ConfigError
 
 NoCalibrate = Annotated[
@@ -12,26 +12,18 @@ NoCalibrate = Annotated[
 ]
 
 
-def plan(
-    file: StudyFile,
-    output: Output = None,
-    sets: Sets = None,
-    trials: Trials = None,
-    epochs: Epochs = None,
-    seeds: Seeds = None,
-    address: Address = None,
-    no_calibrate: NoCalibrate = False,
-) -> None:
+@asking
+def plan(asked: Asked, no_calibrate: NoCalibrate = False) -> None:
     """Show what a study would run - trials, epochs, rungs, dimensions, resources - and what it would cost.
 
     The cost is measured on this machine, by a few steps of each kind of configuration that differs in cost, a few
     seconds each and about a minute at most; nothing is written.
     """
-    from hjepa.cli.studies import directory_of, load_study, resources_at
+    from hjepa.cli.studies import asked_for, resources_at
     from hjepa.search.plan import make_plan, render
 
-    study = load_study(file, sets, trials, epochs, seeds)
-    found = make_plan(study, directory_of(study, output), resources_at(address))
+    study, directory = asked_for(asked)
+    found = make_plan(study, directory, resources_at(asked.address))
     typer.echo(render(found))
     if not no_calibrate:
         typer.echo(_cost(found))

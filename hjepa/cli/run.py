@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hjepa.cli.options import Address, Epochs, Output, Seeds, Sets, StudyFile, Trials
+from hjepa.cli.options import Asked, asking
 
 if TYPE_CHECKING:
     from hjepa.search.plan import Plan
@@ -18,26 +18,23 @@ TrackingUri = Annotated[
 ]
 
 
-def run(
-    file: StudyFile,
-    output: Output = None,
-    sets: Sets = None,
-    trials: Trials = None,
-    epochs: Epochs = None,
-    seeds: Seeds = None,
-    address: Address = None,
-    tracking_uri: TrackingUri = None,
-) -> None:
-    """Run a study: what it asks for minus what its directory holds already."""
-    from hjepa.cli.studies import directory_of, load_study, resources_at
+@asking
+def run(asked: Asked, tracking_uri: TrackingUri = None) -> None:
+    """Run a study: what it asks for minus what its directory holds already.
+
+    Trials and seeds that an earlier run has added stay.
+    """
+    from hjepa.cli.studies import asked_for, resources_at
     from hjepa.search.plan import make_plan
 
-    study = load_study(file, sets, trials, epochs, seeds)
-    directory = directory_of(study, output)
-    execute(make_plan(study, directory, resources_at(address)), directory, address, tracking_uri)
+    study, directory = asked_for(asked)
+    plan = make_plan(study, directory, resources_at(asked.address))
+    execute(plan, directory, asked.address, tracking_uri, asked.extend)
 
 
-def execute(plan: "Plan", reported: Path, address: str | None, tracking_uri: str | None) -> None:
+def execute(
+    plan: "Plan", reported: Path, address: str | None, tracking_uri: str | None, extend: int | None = None
+) -> None:
     """Run a plan, print the report of the study in `reported`, and exit with a code where not all went well."""
     from hjepa.search.execution.runner import run_study
     from hjepa.search.plan import render
@@ -46,7 +43,7 @@ def execute(plan: "Plan", reported: Path, address: str | None, tracking_uri: str
 
     directory = plan.directory
     typer.echo(render(plan), err=True)
-    ending = run_study(plan, address=address, tracking_uri=tracking_uri)
+    ending = run_study(plan, address=address, tracking_uri=tracking_uri, extend=extend)
     sys.stdout.write(report(StudyRecords.open(reported), "table"))
     typer.echo(_place(directory, ending.tracking))
     for line in (ending.exhausted, ending.untracked):

@@ -1,26 +1,25 @@
 """From the shared flags to a study that is checked as deeply as it can be without data."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
+from hjepa.cli.options import Asked
+from hjepa.search.extension import continued
 from hjepa.search.study import Study
 
 
-def load_study(
-    file: Path, sets: Sequence[str] | None, trials: int | None, epochs: int | None, seeds: int | None = None
-) -> Study:
-    """A study whose base, and every choice and bound, this machine could train. Raises ConfigError."""
-    study = Study.load(file, sets=sets or (), trials=trials, epochs=epochs, seeds=seeds)
+def asked_for(asked: Asked) -> tuple[Study, Path]:
+    """A study whose base, and every choice and bound, this machine could train, and its directory.
+
+    What earlier runs there have added to it stays. Raises ConfigError.
+    """
+    study = Study.load(asked.file, sets=asked.sets or (), trials=asked.trials, epochs=asked.epochs, seeds=asked.seeds)
+    directory = asked.output if asked.output is not None else Path("runs") / study.name
+    study = continued(study, directory, extend=asked.extend, trials=asked.trials, seeds=asked.seeds)
     from hjepa.training import check  # only now: what is wrong in the file is said at once
 
     study.check(check)
-    return study
-
-
-def directory_of(study: Study, output: Path | None) -> Path:
-    """Where the study's results go."""
-    return output if output is not None else Path("runs") / study.name
+    return study, directory
 
 
 def resources_at(address: str | None) -> dict[str, float]:

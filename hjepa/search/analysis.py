@@ -79,6 +79,12 @@ def counts(trials: Sequence[TrialRecord]) -> dict[str, int]:
     return {state: counter[state] for state in (*FINAL, *OPEN) if counter[state]}
 
 
+def other_budgets(records: StudyRecords) -> dict[int, int]:
+    """How many trials the study has of other epochs than it has now: they are ranked apart."""
+    found = Counter(trial.epochs or records.epochs for trial in records.all_trials())
+    return {epochs: count for epochs, count in sorted(found.items()) if epochs != records.epochs}
+
+
 def _standing(group: list[TrialRecord], full: str) -> Standing:
     """A configuration's mean: over its completed seeds, else over the scores by one metric of the others."""
     completed = [trial.score for trial in group if trial.state == "completed" and trial.score is not None]

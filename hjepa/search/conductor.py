@@ -279,6 +279,7 @@ class Conductor:
             state="pending",
             directory=self._records.folder(identity),
             duplicate_of=original.id if original else None,
+            epochs=self._study.epochs,
         )
         self._records.write_trial(record)
         record = self._read(identity)  # where the trial.json was lost, its result may be there

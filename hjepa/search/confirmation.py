@@ -48,13 +48,12 @@ def confirmation(records: StudyRecords, top: int | None = None, seeds: int | Non
         "ablation": {"design": "one_at_a_time", "factors": {FACTOR: {"levels": {BASELINE: {}, **levels}}}},
         **{key: spec[key] for key in ("resources", "faults", "max_concurrent") if spec.get(key) is not None},
     }
-    return Study.parse(tree, records.directory / FOLDER / "study.yaml")
+    return Study.parse(tree, folder_of(records) / "study.yaml")
 
 
 def confirmed_in(records: StudyRecords) -> StudyRecords | None:
     """The records of a search's confirmation; None where there is none."""
-    folder = records.directory / FOLDER
-    return StudyRecords.open(folder) if (folder / "study.yaml").is_file() else None
+    return _there(folder_of(records))
 
 
 def levels_of(there: StudyRecords) -> Mapping[str, Mapping[str, Any]]:
@@ -132,5 +131,11 @@ def _fresh(records: StudyRecords, there: StudyRecords | None, asked: int | None)
 
 
 def folder_of(records: StudyRecords) -> Path:
-    """Where the confirmation of a search lies, or will lie."""
-    return records.directory / FOLDER
+    """Where the confirmation of a search lies, or will lie; that of another budget is another one."""
+    there = _there(records.directory / FOLDER)
+    other = there is not None and there.epochs != records.epochs
+    return records.directory / (f"{FOLDER}-{records.epochs}-epochs" if other else FOLDER)
+
+
+def _there(folder: Path) -> StudyRecords | None:
+    return StudyRecords.open(folder) if (folder / "study.yaml").is_file() else None

@@ -29,6 +29,8 @@ from hjepa.search.trial_record import (
 
 SCHEMA_VERSION = 1
 
+#: The last extension: to how many `trials` in all, of which `by` are new.
+EXTENSION = "extension.json"
 #: How a study whose files are lost is read.
 READ_BACK = "hjepa-search report NAME --tracking-uri URI"
 #: A report that looks whether a driver runs holds the lock for a moment.
@@ -68,12 +70,15 @@ class StudyRecords:
         return cls(directory, spec)
 
     @classmethod
-    def create_or_open(cls, directory: Path | str, study: Study, fingerprint: str = "") -> "StudyRecords":
+    def create_or_open(
+        cls, directory: Path | str, study: Study, fingerprint: str = "", *, extend: int | None = None
+    ) -> "StudyRecords":
         """The records of this study, made where there is no directory yet.
 
-        A study may be extended: trials, hours, seeds, resources and concurrency may change, and
-        study.yaml is rewritten. Raises ConfigError for the directory of another study, or a directory
-        that is not empty and holds no study; then nothing is written. `fingerprint` is that of the data.
+        A study may be extended: trials, epochs, hours, seeds, resources and concurrency may change, and
+        study.yaml is rewritten. Raises ConfigError for the directory of another study, or of one that another driver is
+        using, or a directory that is not empty and holds no study; then nothing is written. `fingerprint` is that
+        of the data, `extend` the number of trials that were just added to the budget.
         """
         directory = Path(directory)
         spec = study.resolved()
@@ -85,10 +90,16 @@ class StudyRecords:
                 differing.append(f"data fingerprint {before[:10]} there, {fingerprint[:10]} here")
             if differing:
                 raise ConfigError([f"{directory}: holds another study: {'; '.join(differing)}; give another --output"])
-        elif directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            if spec != records.spec:
+                records.refuse_driven()
+            if spec["budget"]["epochs"] != records.epochs:
+                records.say_epochs()
+        elif directory.exists() and (not directory.is_dir() or any(map(_foreign, directory.iterdir()))):
             raise ConfigError([f"{directory}: is not empty and holds no study; give another --output"])
         else:
             records = cls(directory, spec)
+        if extend is not None:  # before study.yaml: the same command again is the same extension
+            write_json(directory / EXTENSION, {"trials": spec["budget"]["trials"], "by": extend})
         if spec != records.spec or not (directory / "study.yaml").is_file():
             write_text(directory / "study.yaml", yaml12.dump(spec))
             records.spec = spec
@@ -116,25 +127,55 @@ class StudyRecords:
         """Held by the one driver of the study while it runs. Raises ConfigError when another holds it."""
         with (self.directory / owner.LOCK).open("a+") as lock:
             if not any(map(_locked, [lock] * LOCK_ATTEMPTS)):
-                raise ConfigError([f"{self.directory}: another run of this study is using it{owner.held(lock)}"])
+                raise self._used(lock)
             self.run = owner.enter(lock)
             self._driving = True
+            self._sweep()
             try:
                 yield
             finally:
                 self._driving = False
                 lock.truncate(0)
 
+    def _sweep(self) -> None:
+        """Remove what a killed driver has left half written."""
+        for pattern in (".*.json.*", ".*.yaml.*", "trials/*/.trial.json.*"):
+            for left in self.directory.glob(pattern):
+                left.unlink(missing_ok=True)
+
     def driven(self) -> bool:
         """Whether a driver is running."""
         return self._driving or owner.is_held(self.directory / owner.LOCK)
+
+    def refuse_driven(self) -> None:
+        """Raise ConfigError where another driver is using the study."""
+        if self.driven():
+            with (self.directory / owner.LOCK).open() as lock:
+                raise self._used(lock)
+
+    def _used(self, lock: IO[str]) -> ConfigError:
+        return ConfigError([f"{self.directory}: another run of this study is using it{owner.held(lock)}"])
+
+    def say_epochs(self) -> None:
+        """Write the study's epochs into every trial that does not say its own: the study is to have others."""
+        for record in self.all_trials():
+            if record.epochs is None:
+                self.mark(record.id, epochs=self.epochs)
 
     def folder(self, trial: str) -> Path:
         """The directory of a trial."""
         return self.directory / "trials" / trial
 
     def trials(self) -> list[TrialRecord]:
-        """Every trial, by configuration and seed; a duplicate copies the score of its original."""
+        """Every trial of the study's budget, by configuration and seed; a duplicate copies its original's score."""
+        return self.trials_at(self.epochs)
+
+    def trials_at(self, epochs: int) -> list[TrialRecord]:
+        """The same of a full budget of so many epochs; the study may have had several."""
+        return [record for record in self.all_trials() if (record.epochs or self.epochs) == epochs]
+
+    def all_trials(self) -> list[TrialRecord]:
+        """The same of every budget: only those of one are ranked together."""
         driven = self.driven()
         folders = sorted(path for path in (self.directory / "trials").glob("*") if path.is_dir())
         found = [record for folder in folders if (record := self._read_folder(folder, driven)) is not None]
@@ -215,6 +256,11 @@ def _locked(lock: IO[str]) -> bool:
         time.sleep(0.1)
         return False
     return True
+
+
+def _foreign(path: Path) -> bool:
+    """Whether a file is another than what a run has left that was killed before the study was written down."""
+    return not path.name.startswith(".study.yaml.")
 
 
 def _is_record(spec: Any) -> bool:

@@ -8,7 +8,7 @@ from hjepa.search.sections import SchedulerSpec
 
 #: What may change when a study goes on.
 EXTENSIBLE = (
-    *("seeds", "resources", "faults", "max_concurrent", "budget.trials", "budget.hours"),
+    *("seeds", "resources", "faults", "max_concurrent", "budget.trials", "budget.epochs", "budget.hours"),
     *("claims", "ablation.seed_sd", "ablation.margin"),  # only say how an ablation is planned and judged
 )
 

@@ -39,8 +39,8 @@ class StudySampler:
     #: Why `ask` answers None, for good.
     ended: str | None = "the grid has no more points"
 
-    def __init__(self, space: Space, spec: SamplerSpec, *, trials: int, journal: Path) -> None:
-        """Open or create the Optuna study in `journal`; `trials` scales the random start."""
+    def __init__(self, space: Space, spec: SamplerSpec, *, trials: int, journal: Path, name: str = "study") -> None:
+        """Open or create the Optuna study of this name in `journal`; `trials` scales the random start."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         mend_journal(journal)
         Path(f"{journal}.lock").unlink(missing_ok=True)  # Optuna's own, of a driver that was killed: there is no other
@@ -50,7 +50,7 @@ class StudySampler:
         self._grid = space.grid() if spec.type == "grid" else []
         self._study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(journal))),
-            study_name="study",
+            study_name=name,
             direction="maximize",
             sampler=RandomSampler(),
             load_if_exists=True,

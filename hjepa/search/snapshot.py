@@ -11,8 +11,8 @@ class Snapshot(StudyRecords):
         vars(self).update(vars(records))
         self._held: list[TrialRecord] | None = None
 
-    def trials(self) -> list[TrialRecord]:
+    def all_trials(self) -> list[TrialRecord]:
         """Every trial, by configuration and seed, as at the first call."""
         if self._held is None:
-            self._held = super().trials()
+            self._held = super().all_trials()
         return list(self._held)

@@ -30,6 +30,7 @@ _WORDS = {
     "out_of_memory": ("MemoryError", "OUT_OF_MEMORY", "low on memory", "out of memory", "t allocate memory"),
     "crash": (
         *("ActorDiedError", "RayActorError", "ActorUnavailableError", "WorkerCrashedError", "OwnerDiedError"),
+        "Occupied",  # by what a killed driver left
         *("The actor died", "The actor is dead", "Connection closed by peer", "Connection reset by peer"),
     ),
 }

@@ -24,7 +24,12 @@ TRIAL_KEYS: dict[str, type | UnionType] = {
     "mlflow_run_id": str | None,
 }
 #: Keys of a trial.json that stand there only where something happened, and what they hold.
-LATER_KEYS: dict[str, type | UnionType] = {"promoted": int | None, "attempts": list, "micro_batch": int | None}
+LATER_KEYS: dict[str, type | UnionType] = {
+    "promoted": int | None,
+    "attempts": list,
+    "micro_batch": int | None,
+    "epochs": int | None,
+}
 #: The field that `micro_batch` sets.
 MICRO = "runtime.micro_batch"
 #: Keys of a result.json that are read here.
@@ -47,7 +52,7 @@ class TrialRecord:
     when the trial never reached its full probe); `result` is the whole result.json; `promoted` is the epoch
     of the last rung from which a paused trial was resumed. `attempts` are those that ended and were followed by
     another: cause, reason, epoch, seconds, micro_batch, traceback; `micro_batch` is the number of images a pass since
-    it ran out of memory.
+    it ran out of memory. `epochs` is its full budget; None: its study's.
     """
 
     id: str
@@ -68,6 +73,7 @@ class TrialRecord:
     promoted: int | None = None
     attempts: Sequence[Mapping[str, Any]] = ()
     micro_batch: int | None = None
+    epochs: int | None = None
     floor: Mapping[str, Any] = field(default_factory=dict)
     result: Mapping[str, Any] = field(default_factory=dict)
 
@@ -100,7 +106,8 @@ class TrialRecord:
 def read_trial(folder: Path, objective: str, epochs: int, driven: bool) -> TrialRecord | None:
     """The trial of a folder; None where there is none that can be read.
 
-    `objective` is the study's metric and `epochs` its full budget; `driven` says whether a driver runs.
+    `objective` is the study's metric and `epochs` its full budget, where the trial has none of its own;
+    `driven` says whether a driver runs.
     """
     trial = read_json(folder / "trial.json", wrong_trial)
     if trial is None:
@@ -108,12 +115,13 @@ def read_trial(folder: Path, objective: str, epochs: int, driven: bool) -> Trial
     result = read_json(folder / "result.json", wrong_result) or {}
     state = _state(trial, result, folder, driven)
     reached = progress(folder / "metrics.jsonl") if state in OPEN or not result.get("metrics") else result
-    metric, score = _score(state, reached, objective, epochs)
+    metric, score = _score(state, reached, objective, trial.get("epochs") or epochs)
     return TrialRecord(
         **{name: trial[name] for name in TRIAL_KEYS if name != "state"},
         promoted=trial.get("promoted"),
         attempts=tuple(trial.get("attempts") or ()),
         micro_batch=trial.get("micro_batch"),
+        epochs=trial.get("epochs"),
         state=state,
         directory=folder,
         reason=result.get("reason") if state in FINAL or state == "interrupted" else None,

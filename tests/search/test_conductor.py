@@ -25,7 +25,10 @@ class Told(StudySampler):
     """A sampler that remembers what it was told."""
 
     def __init__(self, study: Study, directory: Path) -> None:
-        super().__init__(study.space, study.spec.sampler, trials=study.configurations, journal=directory / "journal")
+        name = f"{study.epochs} epochs"
+        super().__init__(
+            study.space, study.spec.sampler, trials=study.configurations, journal=directory / "journal", name=name
+        )
         self.heard: dict[int, tuple[str, float | None, dict[int, float]]] = {}
 
     def tell(self, index: int, outcome: Outcome, value: float | None = None, history: Any = None) -> None:

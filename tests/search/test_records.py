@@ -31,7 +31,6 @@ def test_a_new_directory_holds_the_resolved_study_and_the_environment(make_study
 
 DIFFERENT: list[tuple[dict[str, Any], str]] = [
     ({"study": "other"}, "study t there, other here"),
-    ({"budget": {"trials": 6, "epochs": 5}}, "budget.epochs 4 there, 5 here"),
     ({"objective": {"metric": "knn.top1"}}, "objective.metric probe.top1 there, knn.top1 here"),
     ({"base": {"optim.lr": 0.5}}, "optim.lr 0.001 there, 0.5 here"),
     ({"space": {"optim.lr": {"choice": [0.1, 0.2]}}}, "space.optim.lr"),
@@ -68,6 +67,15 @@ def test_a_study_may_be_extended(make_study: MakeStudy, tmp_path: Path) -> None:
     more = make_study(budget=budget, seeds=[0, 1], resources={"cpus": 2}, max_concurrent=3, base={"data.workers": 0})
     StudyRecords.create_or_open(tmp_path / "runs", more)
     assert StudyRecords.open(tmp_path / "runs").spec == more.resolved()
+
+
+def test_what_a_run_was_killed_over_before_it_wrote_the_study_down_is_no_hindrance(
+    make_study: MakeStudy, tmp_path: Path
+) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / ".study.yaml.k1lled").write_text("study: t\nba")
+    with StudyRecords.create_or_open(tmp_path / "runs", make_study()).driving():
+        assert not (tmp_path / "runs" / ".study.yaml.k1lled").exists()
 
 
 @pytest.mark.parametrize("foreign", ["notes.txt", "trials/x"])

@@ -168,10 +168,11 @@ def test_promotion_pauses_trials_and_resumes_the_best_from_their_checkpoints(ben
     }
 
 
-def test_a_study_that_is_stopped_or_killed_goes_on(bench: Bench) -> None:
+def test_a_study_that_is_stopped_goes_on(bench: Bench) -> None:
     bench.write(budget={"trials": 2, "epochs": 30}, base={"data.train_size": 400}, scheduler={"type": "none"})
     process = bench.start()
     wait_for(bench, lambda: any(trial.epoch for trial in bench.trials()))
+    assert any("raylet" in words for words in bench.processes())
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
@@ -183,15 +184,7 @@ def test_a_study_that_is_stopped_or_killed_goes_on(bench: Bench) -> None:
     assert interrupted
     runs = mirrored(bench.directory)
     assert all(runs[trial.id].info.status == "KILLED" for trial in interrupted)
-    reached = {trial.id: trial.epoch or 0 for trial in interrupted}
     bench.assert_nothing_left()
-
-    process = bench.start()
-    wait_for(bench, lambda: any((trial.epoch or 0) > reached.get(trial.id, 0) for trial in bench.trials()))
-    assert any("raylet" in words for words in bench.processes())
-    process.kill()
-    process.communicate()
-    bench.assert_nothing_left(patience=90)  # Ray's agents look for a dead Ray for up to a minute
     first = {trial.id: lines(trial)[:5] for trial in bench.trials()}
 
     code, _, err = bench.run()

@@ -54,22 +54,28 @@ def test_an_order_is_orphaned_when_another_run_drives_the_study_or_none(study: S
         assert orphaned(replace(mine, run="another"))
         assert not orphaned(replace(mine, run=None)), "nobody drives it: a benchmark, say"
     assert orphaned(mine)
+    half = study.directory / ".study.yaml.abc", study.folder("t") / ".trial.json.abc"
+    for left in half:
+        left.touch()
     lock = study.directory / owner.LOCK
     lock.write_text(json.dumps({"host": "elsewhere", "pid": 1, "since": "s", "run": mine.run}))
     assert not orphaned(mine), "locks of another machine are not seen everywhere"
     with study.driving():
         assert orphaned(mine)
+        assert not any(left.exists() for left in half), "what a killed driver was writing"
     lock.unlink()
     assert orphaned(mine)
 
 
 @pytest.mark.slow
 def test_a_process_ends_with_its_driver_and_the_trial_is_free(study: StudyRecords) -> None:
-    half = study.folder("t") / ".checkpoint.pt.abc"
+    half, whole, other = (study.folder("t") / name for name in (".checkpoint.pt.abc", "result.json", ".trial.json.abc"))
     with contextlib.ExitStack() as drives:
         drives.enter_context(study.driving())
         with training(order(study)) as process:
             half.touch()
+            whole.touch()
+            other.touch()
             said = rf"process {process.pid} on .*kill {process.pid}"
             with pytest.raises(Occupied, match=said), alone(half.parent, 0.2):
                 pass
@@ -78,6 +84,8 @@ def test_a_process_ends_with_its_driver_and_the_trial_is_free(study: StudyRecord
             assert process.wait(10) == 1
     with alone(half.parent, 0):
         assert not half.exists(), "what a checkpoint that was being written has left"
+        assert whole.exists()
+        assert other.exists(), "it is the driver's"
         assert owner.read(half.parent / LOCK)["pid"] != process.pid
 
 

@@ -29,7 +29,7 @@ def lines(study: Study, directory: Path) -> list[str]:
     """The design of an ablation: cells, comparisons, what is shared, claims, and what its seeds can show."""
     design = study.design
     assert design is not None
-    trials = _trials(directory)
+    trials = _trials(directory, study.epochs)
     design = design_at(design, trials, study.spec.objective.metric)
     same = shared(study, design)
     text = [f"design       {design.name}; {_counted(design.size, 'cell')}; the first is the baseline"]
@@ -46,9 +46,9 @@ def lines(study: Study, directory: Path) -> list[str]:
     return text
 
 
-def _trials(directory: Path) -> list[TrialRecord]:
-    """What ran before in the study's directory."""
-    return StudyRecords.open(directory).trials() if (directory / "study.yaml").is_file() else []
+def _trials(directory: Path, epochs: int) -> list[TrialRecord]:
+    """What ran before in the study's directory, at these epochs."""
+    return StudyRecords.open(directory).trials_at(epochs) if (directory / "study.yaml").is_file() else []
 
 
 def _counted(number: int, what: str) -> str:

@@ -45,15 +45,19 @@ class Ending:
     broken: bool = False
 
 
-def run_study(plan: Plan, *, address: str | None = None, tracking_uri: str | None = None) -> Ending:
+def run_study(
+    plan: Plan, *, address: str | None = None, tracking_uri: str | None = None, extend: int | None = None
+) -> Ending:
     """Run what the plan asks and the records do not hold yet, on a local Ray or the cluster at `address`.
+
+    `extend` is the number of trials that were just added to the study.
 
     Nothing of Ray is left when it returns. Raises ConfigError, before anything is written, for missing
     data, a directory of another study or one that another driver is using.
     """
     study, directory = plan.study, plan.directory.absolute()
     content = fingerprint(study.base.data)
-    records = StudyRecords.create_or_open(directory, study, content)
+    records = StudyRecords.create_or_open(directory, study, content, extend=extend)
     with records.driving(), Interruption(study.spec.budget.hours) as interruption:
         mirror = Mirror(records, tracking_uri)
         with diverted(directory / "driver.log") as terminal, mirror:
@@ -94,7 +98,8 @@ def _proposer(study: Study, records: StudyRecords) -> Proposer:
     if study.design is not None:
         return FixedCells(study.design, records.metric, records.trials)
     journal = records.directory / "optuna.journal"
-    return StudySampler(study.space, study.spec.sampler, trials=study.configurations, journal=journal)
+    name = f"{study.epochs} epochs"  # scores of other epochs say nothing of these
+    return StudySampler(study.space, study.spec.sampler, trials=study.configurations, journal=journal, name=name)
 
 
 def _fingerprint(config: Config) -> str:

@@ -53,8 +53,9 @@ def alone(folder: Path, patience: float = PATIENCE) -> Iterator[None]:
                 raise Occupied(f"another process trains this trial{owner.held(lock)}")
             time.sleep(0.1)
         owner.sign(lock)
-        for left in folder.glob(".*.pt.*"):
-            left.unlink(missing_ok=True)
+        for left in folder.glob(".*.*.*"):
+            if not left.name.startswith(".trial.json."):  # the driver's
+                left.unlink(missing_ok=True)
         yield
 
 
@@ -69,8 +70,9 @@ def orphaned(order: Order) -> bool:
 
 def _watch(order: Order, over: threading.Event) -> None:
     while not over.wait(LOOK):
-        if orphaned(order) and not over.is_set():
-            os._exit(1)  # in the middle of whatever is going on: every file is written whole or not at all
+        with contextlib.suppress(OSError):  # shared storage that does not answer says nothing
+            if orphaned(order) and not over.is_set():
+                os._exit(1)  # in the middle of whatever is going on: every file is written whole or not at all
 
 
 def _locked(handle: int) -> bool:

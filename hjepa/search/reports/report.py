@@ -15,7 +15,7 @@ from hjepa.overrides import shown
 from hjepa.runtime.files import to_json
 from hjepa.search import selection
 from hjepa.search.ablation import comparisons
-from hjepa.search.analysis import Standing, counts, floors, standings
+from hjepa.search.analysis import Standing, counts, floors, other_budgets, standings
 from hjepa.search.records import SCHEMA_VERSION, StudyRecords, TrialRecord
 from hjepa.search.reports import ablation as ablation_report
 from hjepa.search.reports import details
@@ -279,6 +279,10 @@ def _notes(records: StudyRecords) -> list[str]:
         f"{trial.id} {trial.state}: {trial.reason}" for trial in trials if trial.state in UNEXPECTED and trial.reason
     ]
     notes += [f"{trial.id} {trial.retried}" for trial in trials if trial.attempts]
+    notes += [
+        f"{count} trials of {epochs} epochs stand apart, as nothing here is of another budget (run --epochs {epochs})"
+        for epochs, count in other_budgets(records).items()
+    ]
     if is_ablation(records):
         return notes
     chosen = selection.selection(records)

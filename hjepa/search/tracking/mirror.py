@@ -69,7 +69,7 @@ def _log_everything(records: StudyRecords, uri: str) -> list[str]:
 def _log_study(records: StudyRecords, uri: str) -> list[str]:
     store = Store(records, uri)
     runs, problems = store.sync_trials()
-    for trial in records.trials():
+    for trial in records.all_trials():
         if trial.id in runs and trial.mlflow_run_id != runs[trial.id]:
             records.mark(trial.id, mlflow_run_id=runs[trial.id])
     store.sync_study()

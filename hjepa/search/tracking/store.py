@@ -157,7 +157,7 @@ class Store:
     def sync_trials(self) -> tuple[dict[str, str], list[str]]:
         """Mirror every trial: trial -> run id, and one line for each trial whose files cannot be read."""
         runs, problems = {}, []
-        for trial in self._records.trials():
+        for trial in self._records.all_trials():
             try:
                 runs[trial.id] = self.sync_trial(trial)
             except ConfigError as error:
