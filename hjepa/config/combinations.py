@@ -31,7 +31,7 @@ def refuse_late_changes(optim: OptimConfig, training: TrainingConfig) -> None:
     last = max((change.epoch for change in optim.changes or ()), default=-1)
     if last >= training.epochs:
         raise ValueError(
-            f"optim.changes: got a change after {last} epochs; allowed before training.epochs {training.epochs}, the end"
+            f"optim.changes: got a change after {last} epochs; allowed before the end, epoch {training.epochs}"
         )
 
 
