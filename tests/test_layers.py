@@ -39,6 +39,7 @@ PURE = [
     "ablation.power",
     "ablation.statistics",
     "analysis",
+    "budget",
     "confirmation",
     "cost_classes",
     "durations",
@@ -69,6 +70,7 @@ PURE = [
     "reports.stopping",
     "reports.tables",
     "retries",
+    "reuse",
     "roles",
     "roster",
     "same_study",
@@ -82,6 +84,7 @@ PURE = [
     "status",
     "stopping.brackets",
     "stopping.curve_rules",
+    "stopping.expected",
     "stopping.fidelity",
     "stopping.halving",
     "stopping.replay",
@@ -92,6 +95,7 @@ PURE = [
     "tracking.naming",
     "tracking.values",
     "trial_record",
+    "warm_start",
     "watch",
 ]
 #: Light modules below it that it may use.

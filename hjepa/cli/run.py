@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,8 +19,14 @@ TrackingUri = Annotated[
 ]
 
 
+Reuse = Annotated[
+    list[Path] | None,
+    typer.Option("--reuse", metavar="DIR", help="A study that has run: what is the same there is not run again."),
+]
+
+
 @asking
-def run(asked: Asked, tracking_uri: TrackingUri = None) -> None:
+def run(asked: Asked, tracking_uri: TrackingUri = None, reuse: Reuse = None) -> None:
     """Run a study: what it asks for minus what its directory holds already.
 
     Trials and seeds that an earlier run has added stay.
@@ -29,11 +36,16 @@ def run(asked: Asked, tracking_uri: TrackingUri = None) -> None:
 
     study, directory = asked_for(asked)
     plan = make_plan(study, directory, resources_at(asked.address))
-    execute(plan, directory, asked.address, tracking_uri, asked.extend)
+    execute(plan, directory, asked.address, tracking_uri, asked.extend, reuse or ())
 
 
 def execute(
-    plan: "Plan", reported: Path, address: str | None, tracking_uri: str | None, extend: int | None = None
+    plan: "Plan",
+    reported: Path,
+    address: str | None,
+    tracking_uri: str | None,
+    extend: int | None = None,
+    reuse: Sequence[Path] = (),
 ) -> None:
     """Run a plan, print the report of the study in `reported`, and exit with a code where not all went well."""
     from hjepa.search.execution.runner import run_study
@@ -43,7 +55,7 @@ def execute(
 
     directory = plan.directory
     typer.echo(render(plan), err=True)
-    ending = run_study(plan, address=address, tracking_uri=tracking_uri, extend=extend)
+    ending = run_study(plan, address=address, tracking_uri=tracking_uri, extend=extend, reuse=reuse)
     sys.stdout.write(report(StudyRecords.open(reported), "table"))
     typer.echo(_place(directory, ending.tracking))
     for line in (ending.exhausted, ending.untracked):

@@ -144,6 +144,14 @@ class Conductor:
         self._records.write_result(trial, state, reason)
         self._settle(self._read(trial))
 
+    def answered(self, trial: str) -> None:
+        """A trial has ended before it began: its record holds what another study's trial came to."""
+        record, seed = self._read(trial), self._trials.find(trial)
+        seed.history = history(record, self._rung_metric)
+        if self._rule is not None:
+            self._rule.replay(trial, dict(seed.history))
+        self._settle(record)
+
     def failed(self, trial: str, error: str, hung: str | None = None) -> None:
         """A trial raised, or its process died; `error` is the traceback or Ray's account, `hung` why it was killed.
 

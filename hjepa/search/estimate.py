@@ -1,6 +1,5 @@
 """What a study would take - time, device-hours, disk - from the measured cost of a few configurations."""
 
-import itertools
 import math
 import statistics
 import time
@@ -15,6 +14,9 @@ from hjepa.search.cost_classes import Key, Sample, cost_class, distinct, samples
 from hjepa.search.durations import clock
 from hjepa.search.plan import Plan
 from hjepa.search.records import StudyRecords
+from hjepa.search.stopping.expected import expected_share
+from hjepa.search.stopping.rule import Rule
+from hjepa.search.stopping.schedulers import make_rule
 
 #: Classes that are measured at most, and seconds after which no further one is begun.
 CLASSES, SECONDS = 12, 60.0
@@ -176,7 +178,8 @@ def _ended(plan: Plan) -> int:
     """Trials that the study's directory holds already, and that will not run again."""
     if not (plan.directory / "study.yaml").is_file():
         return 0
-    return sum(trial.final and trial.duplicate_of is None for trial in StudyRecords.open(plan.directory).trials())
+    trials = StudyRecords.open(plan.directory).trials_at(plan.study.epochs)
+    return sum(trial.final and trial.duplicate_of is None for trial in trials)
 
 
 def executed(plan: Plan) -> int:
@@ -187,17 +190,18 @@ def executed(plan: Plan) -> int:
 
 
 def stopping_share(plan: Plan) -> float:
-    """The part of all epochs that early stopping is expected to leave: one trial in `reduction` goes on at a rung."""
-    spec, epochs = plan.study.spec.scheduler, plan.study.epochs
-    if spec.type != "asha" or not plan.rungs or plan.trials < spec.min_trials:
+    """The part of all epochs that early stopping is expected to leave: its rule, replayed on made-up curves."""
+    spec, base = plan.study.spec.scheduler, plan.study.base
+    if make_rule(spec, base) is None:
         return 1.0
-    ends = [*plan.rungs, epochs]
-    going_on, spent = 1.0, float(plan.rungs[0])
-    for rung, following in itertools.pairwise(ends):
-        going_on /= spec.reduction
-        spent += going_on * (following - rung)
-    whole = min(spec.min_trials - 1, plan.trials)  # nothing is stopped before so many are there
-    return (whole + (plan.trials - whole) * spent / epochs) / plan.trials
+    reports = sorted({*range(base.probe_interval, plan.study.epochs, base.probe_interval), plan.study.epochs})
+    return expected_share(lambda: _rule(plan), reports, plan.trials)
+
+
+def _rule(plan: Plan) -> Rule:
+    rule = make_rule(plan.study.spec.scheduler, plan.study.base)
+    assert rule is not None
+    return rule
 
 
 def render(found: Estimate) -> str:

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -47,6 +48,11 @@ class LiveTable:
         self._console = Console(file=stream, highlight=False, soft_wrap=not stream.isatty())
         self._epochs, self._trials, self._concurrent = epochs, trials, concurrent
         self._rows: dict[str, _Row] = {}
+        # The same rows by what they do, so that no event needs a look at each of thousands.
+        self._going: dict[str, _Row] = {}
+        self._waiting: dict[str, _Row] = {}
+        self._ended: dict[str, _Row] = {}
+        self._leaders: dict[bool, TrialRecord] = {}
         self._began = time.monotonic()
         self._live = Live(
             get_renderable=self.render,
@@ -74,7 +80,8 @@ class LiveTable:
     def take_up(self, records: list[TrialRecord]) -> None:
         """Trials of earlier runs of the study."""
         for record in records:
-            self._rows[record.id] = _Row(record, shown=(record.state, record.epoch, len(record.attempts)))
+            row = self._rows[record.id] = _Row(record, shown=(record.state, record.epoch, len(record.attempts)))
+            self._enter(row)
 
     def changed(self, record: TrialRecord, metrics: Mapping[str, Any]) -> None:
         """A trial was written down, started, reported or ended."""
@@ -84,11 +91,25 @@ class LiveTable:
             row.began, row.began_epoch = time.monotonic(), float(record.epoch or 0)
         row.epoch = float(record.epoch if record.epoch is not None else row.epoch)
         row.rate = metrics.get("images_per_second", row.rate)
+        self._enter(row)
         shown = (record.state, record.epoch, len(record.attempts))
         again = shown[2] > row.shown[2]
         if again or (not self._live.is_started and row.shown != shown and record.state != "pending"):
             row.shown = shown
             self.say(self._line(row))
+
+    def _enter(self, row: _Row) -> None:
+        """Note what a row's trial does now, and whether it leads: by a full score, or by one at a rung."""
+        record = row.record
+        for group in (self._going, self._waiting):
+            group.pop(record.id, None)
+        group = self._ended if record.final else self._going if record.state == "running" else self._waiting
+        group[record.id] = row
+        if record.score is not None:
+            full = record.state == "completed"
+            leader = self._leaders.get(full)
+            if leader is None or leader.id == record.id or record.score > (leader.score or 0.0):
+                self._leaders[full] = record
 
     def render(self) -> Group:
         """The table and the line below it."""
@@ -113,11 +134,8 @@ class LiveTable:
 
     def summary(self) -> str:
         """How far the study is, and the best score so far."""
-        rows = list(self._rows.values())
-        ended = sum(row.record.final for row in rows)
-        text = (
-            f"{ended}/{self._trials} trials ended, best {self._best()}, {_clock(time.monotonic() - self._began)} so far"
-        )
+        past = _clock(time.monotonic() - self._began)
+        text = f"{len(self._ended)}/{self._trials} trials ended, best {self._best()}, {past} so far"
         left = self._left()
         return text if left is None else f"{text}, at most about {_clock(left)} left"
 
@@ -131,22 +149,19 @@ class LiveTable:
             return None
         pace = sum(paces) / len(paces)
         started = sum(self._epochs - row.epoch for row in self._running())
-        waiting = self._trials - sum(row.record.final for row in self._rows.values()) - len(self._running())
+        waiting = self._trials - len(self._ended) - len(self._going)
         return pace * (started + max(0, waiting) * self._epochs) / self._concurrent
 
     def _running(self) -> list[_Row]:
-        return [row for row in self._rows.values() if row.record.state == "running"]
+        return list(self._going.values())
 
     def _visible(self) -> list[_Row]:
-        ended = [row for row in self._rows.values() if row.record.final]
-        waiting = [row for row in self._rows.values() if not row.record.final and row.record.state != "running"]
-        return ended[-SHOWN_ENDED:] + self._running() + waiting[:SHOWN_ENDED]
+        ended = list(islice(reversed(self._ended.values()), SHOWN_ENDED))[::-1]
+        return [*ended, *self._running(), *islice(self._waiting.values(), SHOWN_ENDED)]
 
     def _best(self) -> str:
         """The best full score; before there is one, the best at a rung."""
-        scored = [row.record for row in self._rows.values() if row.record.score is not None]
-        full = [record for record in scored if record.state == "completed"]
-        best = max(full or scored, key=lambda record: record.score or 0.0, default=None)
+        best = self._leaders.get(True, self._leaders.get(False))
         return "-" if best is None else f"{_score(best)} ({best.metric}, {best.cell})"
 
     def _line(self, row: _Row) -> str:

@@ -8,7 +8,9 @@ from pathlib import Path
 from hjepa.config import Config
 from hjepa.config.fields import in_words
 from hjepa.overrides import ConfigError, shown
+from hjepa.search import budget
 from hjepa.search.ablation import outline
+from hjepa.search.records import StudyRecords
 from hjepa.search.sections import Resources
 from hjepa.search.space import Dimension
 from hjepa.search.stopping import schedulers
@@ -92,9 +94,10 @@ def render(plan: Plan) -> str:
         f"resources    {_resources(plan)}",
         f"results      {plan.directory}",
     ]
+    lines[3:3] = _budget(plan)
     if study.design is not None:
         return "\n".join([*lines, *outline.lines(study, plan.directory)])
-    lines.insert(5, f"sampler      {spec.sampler.type}, seed {spec.sampler.seed}; the baseline runs first")
+    lines.insert(len(lines) - 2, f"sampler      {spec.sampler.type}, seed {spec.sampler.seed}; the baseline runs first")
     lines.append("space")
     lines += [f"  {line}" for dimension in study.space.dimensions for line in _dimension(dimension, plan)]
     return "\n".join(lines)
@@ -115,6 +118,16 @@ def _trials(plan: Plan) -> str:
     if spec.budget.hours is not None:
         text += f"; stops after {spec.budget.hours:g} h"
     return text
+
+
+def _budget(plan: Plan) -> list[str]:
+    """What is spent and left of the budget that is counted in the records; nothing where there is none."""
+    asked = plan.study.spec.budget
+    if asked.device_hours is None and asked.total_epochs is None:
+        return []
+    there = StudyRecords.open(plan.directory) if (plan.directory / "study.yaml").is_file() else None
+    spent = budget.Spent() if there is None else budget.spent_in(there.trials(), plan.study.spec.resources.workers)
+    return [f"budget       {budget.in_words(budget.parts(asked, spent))}"]
 
 
 def _repeated(study: Study) -> int:

@@ -8,6 +8,7 @@ from hjepa.search.sections import SchedulerSpec
 
 #: What may change when a study goes on.
 EXTENSIBLE = (
+    *("budget.device_hours", "budget.total_epochs", "warm_start"),
     *("seeds", "resources", "faults", "max_concurrent", "budget.trials", "budget.epochs", "budget.hours"),
     *("claims", "ablation.seed_sd", "ablation.margin"),  # only say how an ablation is planned and judged
 )

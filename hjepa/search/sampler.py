@@ -6,7 +6,7 @@ and null may be choices.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,17 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from hjepa.search.files import mend_journal
 from hjepa.search.roles import Outcome
 from hjepa.search.sections import SamplerSpec
 from hjepa.search.space import Dimension, Space
 from hjepa.search.study import cell_name
+from hjepa.search.warm_start import WarmStart
 
+#: Attributes of a trial that another study ran, and of one that was to be tried first: its place among these.
+_KNOWN, _FIRST = "known", "first"
 _STATES = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 _SCORED = (TrialState.COMPLETE, TrialState.PRUNED)
 #: Attributes of an Optuna trial: its configuration, the point of a grid, and that a killed driver left it unused.
@@ -48,6 +51,7 @@ class StudySampler:
         self._spec = spec
         self._startup = max(2, min(10, trials // 3))
         self._grid = space.grid() if spec.type == "grid" else []
+        self._first: Sequence[Mapping[str, Any]] = ()
         self._study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(journal))),
             study_name=name,
@@ -73,6 +77,11 @@ class StudySampler:
         lost = [trial for trial in self._trials() if trial.user_attrs[_INDEX] == index and trial.state in _SCORED]
         if lost:  # its record is gone: the same configuration again, whose result may still be there
             return {path: _decoded(self._space[path], value) for path, value in lost[0].params.items()}
+        tried = {trial.user_attrs.get(_FIRST) for trial in self._trials() if _LOST not in trial.user_attrs}
+        place = next((number for number in range(len(self._first)) if number not in tried), None)
+        if place is not None:
+            self.adopt(index, self._first[place], first=place)
+            return dict(self._first[place])
         if self._spec.type != "grid":
             return self._suggest(index)
         walked = {trial.user_attrs.get(_POINT) for trial in self._trials() if _LOST not in trial.user_attrs}
@@ -86,12 +95,33 @@ class StudySampler:
         """The name of a configuration."""
         return cell_name(index)
 
-    def adopt(self, index: int, overrides: Mapping[str, Any], point: int | None = None) -> None:
-        """Make a running Optuna trial of a configuration that was chosen elsewhere (grid `point`, records)."""
+    def start_from(self, warm: WarmStart) -> None:
+        """Let Optuna know of what other studies ran, each once, and propose first what is to be tried first."""
+        self._first = warm.first
+        entered = sum(_KNOWN in trial.user_attrs for trial in self._study.get_trials(deepcopy=False))
+        for number, known in enumerate(warm.known[entered:], start=entered):
+            dimensions = {path: self._space[path] for path in known.overrides}
+            self._study.add_trial(
+                create_trial(
+                    state=_STATES[known.outcome],
+                    value=known.value,
+                    params={path: encoded(dimensions[path], value) for path, value in known.overrides.items()},
+                    distributions={path: distribution(dimension) for path, dimension in dimensions.items()},
+                    user_attrs={_KNOWN: number},
+                    intermediate_values=dict(known.history),
+                )
+            )
+
+    def adopt(
+        self, index: int, overrides: Mapping[str, Any], point: int | None = None, first: int | None = None
+    ) -> None:
+        """Make a running Optuna trial of a configuration that was chosen elsewhere (grid `point`, those to be tried
+        `first`, records).
+        """
         if point is None and overrides in self._grid:
             point = self._grid.index(dict(overrides))
         fixed = {path: encoded(self._space[path], value) for path, value in overrides.items()}
-        self._study.enqueue_trial(fixed, user_attrs={_POINT: point})
+        self._study.enqueue_trial(fixed, user_attrs={_POINT: point, _FIRST: first})
         self._suggest(index)
 
     def reject(self, index: int) -> None:

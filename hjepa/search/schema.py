@@ -64,6 +64,11 @@ class StudySpec(Section):
     settings: dict[str, Any] | None = Field(
         None, description="Settings of every trial, over the base experiment's; --set goes over both."
     )
+    warm_start: tuple[str, ...] = Field(
+        (),
+        description="Directories of earlier studies, whose trials the sampler knows from the start, and experiment "
+        "files, which are tried first; relative to this file.",
+    )
     objective: Objective = Objective()
     budget: Budget = Budget()
     sampler: SamplerSpec = SamplerSpec()
@@ -110,8 +115,8 @@ def _one_kind(spec: StudySpec, source: str) -> StudySpec:
     else:
         if spec.budget.trials is not None:
             problems.append(f"budget.trials: got {spec.budget.trials}; allowed only with a space: an ablation runs all")
-        if "sampler" in given:
-            problems.append("sampler: allowed only with a space: the design says what an ablation runs")
+        only = "allowed only with a space: the design says what an ablation runs"
+        problems += [f"{key}: {only}" for key in ("sampler", "warm_start") if key in given]
         if "scheduler" not in given:
             spec = spec.model_copy(update={"scheduler": SchedulerSpec(type="none")})
     if spec.scheduler.variant == "promotion" and spec.resources.workers > 1:

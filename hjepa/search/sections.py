@@ -37,6 +37,12 @@ class Budget(Section):
     hours: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Stop after this many hours; running the study again goes on."
     )
+    device_hours: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Stop when the trials of all runs have had so many hours of devices, one for each worker."
+    )
+    total_epochs: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Stop when the trials of all runs have had so many epochs together."
+    )
 
 
 class SamplerSpec(Section):

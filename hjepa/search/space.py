@@ -59,6 +59,15 @@ class Dimension:
             return tuple(int(self.low) + int(step) * number for number in range(count))
         return tuple(self.low + step * number for number in range(count))
 
+    def contains(self, value: Any) -> bool:
+        """Whether a value is one of this dimension's."""
+        if self.kind == "choice":
+            return value in self.choices
+        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
+            return False
+        steps = (value - self.low) / (self.step or 1.0)
+        return (self.step is None and not self.integer) or abs(steps - round(steps)) < 1e-6
+
     def samples(self) -> tuple[Any, ...]:
         """The values that are checked before anything runs: every choice, or both bounds."""
         if self.kind == "choice":

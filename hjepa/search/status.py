@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hjepa.search import budget
 from hjepa.search.analysis import Standing, counts, standings
 from hjepa.search.confirmation import confirmed_in
 from hjepa.search.durations import clock
@@ -34,8 +35,9 @@ def status(records: StudyRecords, now: float | None = None) -> dict[str, Any]:
     own = [trial for trial in trials if trial.duplicate_of is None]
     running = [_running(trial, records.epochs, now) for trial in own if trial.state == "running"]
     asked = study.configurations * len(study.spec.seeds)
-    seconds = [float(trial.result.get("seconds") or 0.0) for trial in own]
-    device = [float(trial.result.get("device_seconds") or 0.0) for trial in own]
+    paid = [trial for trial in own if not trial.result.get("reused_from")]
+    seconds = [float(trial.result.get("seconds") or 0.0) for trial in paid]
+    device = [float(trial.result.get("device_seconds") or 0.0) for trial in paid]
     there = confirmed_in(records)
     return {
         "study": records.name,
@@ -57,6 +59,8 @@ def status(records: StudyRecords, now: float | None = None) -> dict[str, Any]:
         "retried": [{"id": trial.id, "cell": trial.cell, "words": trial.retried} for trial in own if trial.attempts],
         "trial_seconds": sum(seconds),
         "device_seconds": sum(device),
+        "budget": budget.parts(study.spec.budget, budget.spent_in(own, study.spec.resources.workers)),
+        "stopped": None if records.driven() else budget.ending(records.directory),
         "left": _left(own, running, asked - len(trials), records.epochs, study.spec.max_concurrent),
         "confirmation": None if there is None else _confirmation(there),
     }
@@ -155,6 +159,8 @@ def render(found: Mapping[str, Any]) -> str:
     lines.append(
         f"cost so far  {found['device_seconds'] / 3600:.3g} device-hours; {clock(found['trial_seconds'])} of trials"
     )
+    if found["budget"]:
+        lines.append(f"budget       {budget.in_words(found['budget'])}")
     if not over(found):
         left = "not known before a trial has trained" if found["left"] is None else f"about {clock(found['left'])}"
         lines.append(f"time left    {left}")
@@ -171,7 +177,8 @@ def _activity(found: Mapping[str, Any]) -> str:
         return "running"
     if over(found):
         return f"finished; hjepa-search report {place}"
-    return "not running; the command that started it goes on"
+    why = "" if found["stopped"] is None else f": {found['stopped']}"
+    return f"not running{why}; the command that started it goes on"
 
 
 def _running_line(trial: Mapping[str, Any], epochs: int) -> str:

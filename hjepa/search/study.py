@@ -120,6 +120,11 @@ class Study:
         assert asked is not None
         return asked if size is None else min(asked, size)
 
+    @property
+    def warm_start(self) -> tuple[Path, ...]:
+        """What the search starts from: absolute paths of studies and experiment files."""
+        return tuple((Path(self.source).parent / name).absolute() for name in self.spec.warm_start)
+
     def seeds(self, index: int) -> tuple[int, ...]:
         """The seeds of one configuration: the study's, in an A/A study each label its own."""
         shift = self.design.cells[index].shift if self.design is not None and self.design.name == "a_a" else 0
@@ -165,6 +170,8 @@ class Study:
             "budget": {**self.spec.budget.model_dump(mode="json"), "epochs": self.epochs},
             "scheduler": self.spec.scheduler.acting(),
         }
+        if self.warm_start:
+            written["warm_start"] = [str(source) for source in self.warm_start]
         keys = ("sampler", "space") if self.design is None else ("ablation", "claims")
         return written | {key: tree[key] for key in (*keys, "seeds", "resources", "faults", "max_concurrent")}
 

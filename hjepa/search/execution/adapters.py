@@ -16,6 +16,8 @@ from ray.tune.search import Searcher
 from hjepa.search.conductor import Conductor
 from hjepa.search.execution.interruption import Interruption, writing
 from hjepa.search.execution.order import Order, pinned
+from hjepa.search.records import TrialRecord
+from hjepa.search.reuse import Library
 from hjepa.search.watch import Watch
 
 
@@ -40,16 +42,17 @@ class Stateless:
 class Proposals(Stateless, Searcher):
     """Hands out the Conductor's trials."""
 
-    def __init__(self, conductor: Conductor, gpus: float) -> None:
+    def __init__(self, conductor: Conductor, gpus: float, library: Library) -> None:
         super().__init__()
         self._conductor = conductor
+        self._library = library
         self._resources = conductor.study.spec.resources
         self._gpus = gpus
 
     @writing()
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
         """The next trial's order; None: not yet."""
-        record = self._conductor.next_trial()
+        record = self._next()
         if record is None:
             return None if self._conductor.waiting else Searcher.FINISHED
         order = Order(
@@ -64,6 +67,15 @@ class Proposals(Stateless, Searcher):
             run=self._conductor.records.run,
         )
         return order.pack()
+
+    def _next(self) -> TrialRecord | None:
+        """The next trial that has to run; those before it that another study has run end by its results."""
+        conductor = self._conductor
+        while (record := conductor.next_trial()) is not None:
+            if not self._library.answer(conductor.records, record, conductor.config(record)):
+                break
+            conductor.answered(record.id)
+        return record
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing: Follower tells the Conductor."""

@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -37,6 +37,8 @@ class Interruption:
         self._hours = hours
         self._before: dict[signal.Signals, Any] = {}
         self.by_signal: str | None = None
+        #: Says why the study should stop, for another reason than time; None while it should not.
+        self.limit: Callable[[], str | None] = lambda: None
 
     @property
     def reason(self) -> str | None:
@@ -45,7 +47,7 @@ class Interruption:
             return self.by_signal
         if self._deadline is not None and time.monotonic() >= self._deadline:
             return f"the budget of {self._hours:g} hours is spent"
-        return None
+        return self.limit()
 
     def check(self) -> None:
         """Raise StopStudy when the study should stop."""

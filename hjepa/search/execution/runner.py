@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from ray import tune
 from hjepa.config import Config
 from hjepa.data import fingerprint
 from hjepa.search.ablation.cells import FixedCells
+from hjepa.search.budget import Ledger, write_ending
 from hjepa.search.conductor import Conductor
 from hjepa.search.execution.adapters import Follower, Proposals, Verdicts, folder_of, name_of
 from hjepa.search.execution.interruption import Interruption, NoStorage, StopStudy
@@ -19,10 +21,12 @@ from hjepa.search.execution.trainable import run_order
 from hjepa.search.live import LiveTable
 from hjepa.search.plan import Plan, make_plan
 from hjepa.search.records import StudyRecords
+from hjepa.search.reuse import Library
 from hjepa.search.roles import Proposer
 from hjepa.search.sampler import StudySampler
 from hjepa.search.study import Study
 from hjepa.search.tracking.mirror import Mirror
+from hjepa.search.warm_start import check_sources, warm_start
 from hjepa.search.watch import Watch
 from hjepa.training import check
 
@@ -46,42 +50,53 @@ class Ending:
 
 
 def run_study(
-    plan: Plan, *, address: str | None = None, tracking_uri: str | None = None, extend: int | None = None
+    plan: Plan,
+    *,
+    address: str | None = None,
+    tracking_uri: str | None = None,
+    extend: int | None = None,
+    reuse: Sequence[Path] = (),
 ) -> Ending:
     """Run what the plan asks and the records do not hold yet, on a local Ray or the cluster at `address`.
 
-    `extend` is the number of trials that were just added to the study.
+    `extend` is the number of trials that were just added to the study, `reuse` are studies whose trials answer the same
+    ones here.
 
     Nothing of Ray is left when it returns. Raises ConfigError, before anything is written, for missing
     data, a directory of another study or one that another driver is using.
     """
     study, directory = plan.study, plan.directory.absolute()
     content = fingerprint(study.base.data)
+    library = Library(reuse, _fingerprint, test=study.design is not None)
+    check_sources(study, directory)
     records = StudyRecords.create_or_open(directory, study, content, extend=extend)
     with records.driving(), Interruption(study.spec.budget.hours) as interruption:
         mirror = Mirror(records, tracking_uri)
         with diverted(directory / "driver.log") as terminal, mirror:
             live = LiveTable(terminal, epochs=study.epochs, trials=plan.trials, concurrent=plan.concurrent)
             watch, known = Watch(study.spec.faults), records.trials()
+            ledger = Ledger(study.spec.budget, study.spec.resources.workers)
             live.take_up(known)
             watch.take_up(known)
+            ledger.take_up(known)
+            interruption.limit = lambda: ledger.reason
+            write_ending(directory, None)
+            proposer = _proposer(study, records, live)
             conductor = Conductor(
-                study,
-                records,
-                _proposer(study, records),
-                fingerprint=_fingerprint,
-                check=check,
-                watchers=(live, mirror, watch),
+                study, records, proposer, fingerprint=_fingerprint, check=check, watchers=(live, mirror, watch, ledger)
             )
             stopped, broken = None, False
             try:
                 if not conductor.finished:
+                    interruption.check()
                     with live:
-                        _tune(plan, conductor, Follower(conductor, interruption, watch), interruption, address, live)
+                        follower = Follower(conductor, interruption, watch)
+                        _tune(plan, conductor, library, follower, interruption, address, live)
             except StopStudy as stop:
                 stopped, broken = str(stop), isinstance(stop, NoStorage)
                 with contextlib.suppress(OSError):  # the records show without it what was interrupted
                     conductor.interrupt(stopped)
+                    write_ending(directory, stopped)
             mirror.finish()
     return Ending(
         stopped=stopped,
@@ -93,13 +108,18 @@ def run_study(
     )
 
 
-def _proposer(study: Study, records: StudyRecords) -> Proposer:
-    """Where the study's configurations come from."""
+def _proposer(study: Study, records: StudyRecords, live: LiveTable) -> Proposer:
+    """Where the study's configurations come from; what it knows from the start is said."""
     if study.design is not None:
         return FixedCells(study.design, records.metric, records.trials)
     journal = records.directory / "optuna.journal"
     name = f"{study.epochs} epochs"  # scores of other epochs say nothing of these
-    return StudySampler(study.space, study.spec.sampler, trials=study.configurations, journal=journal, name=name)
+    sampler = StudySampler(study.space, study.spec.sampler, trials=study.configurations, journal=journal, name=name)
+    warm = warm_start(study, records.directory, _fingerprint)
+    for line in warm.lines:
+        live.say(line)
+    sampler.start_from(warm)
+    return sampler
 
 
 def _fingerprint(config: Config) -> str:
@@ -109,6 +129,7 @@ def _fingerprint(config: Config) -> str:
 def _tune(
     plan: Plan,
     conductor: Conductor,
+    library: Library,
     follower: Follower,
     interruption: Interruption,
     address: str | None,
@@ -121,7 +142,7 @@ def _tune(
     with ray_session(address, dashboard=nested) as resources:
         interruption.arm()
         interruption.check()
-        tuner = _tuner(make_plan(plan.study, plan.directory, resources), conductor, follower, place)
+        tuner = _tuner(make_plan(plan.study, plan.directory, resources), conductor, library, follower, place)
         try:
             tuner.fit()
         except StopStudy as stop:
@@ -129,14 +150,14 @@ def _tune(
             raise
 
 
-def _tuner(plan: Plan, conductor: Conductor, follower: Follower, place: Path) -> tune.Tuner:
+def _tuner(plan: Plan, conductor: Conductor, library: Library, follower: Follower, place: Path) -> tune.Tuner:
     resources = plan.study.spec.resources
     nested = resources.workers > 1
     share = WATCHING if nested else {"CPU": float(resources.cpus), "GPU": plan.gpus}
     return tune.Tuner(
         tune.with_resources(run_order, {name: amount for name, amount in share.items() if amount}),
         tune_config=tune.TuneConfig(
-            search_alg=Proposals(conductor, plan.gpus),
+            search_alg=Proposals(conductor, plan.gpus, library),
             scheduler=Verdicts(conductor),
             num_samples=-1,
             max_concurrent_trials=plan.concurrent,

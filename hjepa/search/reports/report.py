@@ -13,7 +13,7 @@ from rich.table import Table
 
 from hjepa.overrides import shown
 from hjepa.runtime.files import to_json
-from hjepa.search import selection
+from hjepa.search import budget, reuse, selection, warm_start
 from hjepa.search.ablation import comparisons
 from hjepa.search.analysis import Standing, counts, floors, other_budgets, standings
 from hjepa.search.records import SCHEMA_VERSION, StudyRecords, TrialRecord
@@ -271,6 +271,10 @@ def _notes(records: StudyRecords) -> list[str]:
     known = [f"{name} {value:.4f}" for name, value in named if value is not None]
     notes = [f"floors ({records.metric}, baseline's mean over seeds): {', '.join(known) or 'not measured yet'}"]
     notes.append("trials: " + (", ".join(f"{count} {state}" for state, count in counts(trials).items()) or "none yet"))
+    notes += [*warm_start.lines(records.directory), *reuse.lines(trials)]
+    stopped = budget.ending(records.directory)
+    if stopped is not None:
+        notes.append(f"the last run ended before the study did: {stopped}")
     if any(trial.metric not in (None, records.metric) for trial in trials):
         notes.append(
             f"a score by another metric than {records.metric} is from a trial without its full probe; it has no rank"
