@@ -4,13 +4,17 @@ is never run again, and trials of different epochs are never ranked together."""
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from hjepa.overrides import ConfigError
 from hjepa.search.analysis import other_budgets, standings, winner
+from hjepa.search.confirmation import confirmed_in, folder_of
+from hjepa.search.estimate import estimate
 from hjepa.search.extension import continued
+from hjepa.search.plan import make_plan
 from hjepa.search.records import EXTENSION, StudyRecords
 from hjepa.search.reports.report import report
 from hjepa.search.study import Study
@@ -111,6 +115,27 @@ def test_other_epochs_are_trials_of_their_own_and_ranked_apart(bench: Bench, mak
     assert go_on(bench, short, extend=1) == 1
     assert go_on(bench, longer) == 0
     assert records.trial(old[0]).state == "completed"
+
+
+def test_the_confirmation_of_other_epochs_is_another_one(make_study: MakeStudy, tmp_path: Path) -> None:
+    directory = tmp_path / "study"
+    design = {"design": "add_one_in", "factors": FACTORS}
+    records = StudyRecords.create_or_open(directory, make_study(**KEYS, budget={"trials": 3, "epochs": 3}))
+    assert folder_of(records) == directory / "confirm"
+    there = make_study(budget={"epochs": 3}, space="<absent>", ablation=design)
+    StudyRecords.create_or_open(folder_of(records), there)
+    assert confirmed_in(records) is not None
+    longer = make_study(**KEYS, budget={"trials": 3, "epochs": 5})
+    records = StudyRecords.create_or_open(directory, longer)
+    assert folder_of(records) == directory / "confirm-5-epochs"
+    assert confirmed_in(records) is None
+
+
+def test_a_plan_counts_what_has_ended_at_its_own_epochs(bench: Bench, make_study: MakeStudy) -> None:
+    longer = make_study(**KEYS, budget={"trials": 3, "epochs": 5})
+    cost: Any = SimpleNamespace(training=1.0, probes=1.0, start=1.0, checkpoint_bytes=1.0)
+    plans = [make_plan(study, bench.directory, {"CPU": 1}) for study in (bench.study, longer)]
+    assert [estimate(plan, lambda config: cost).ended for plan in plans] == [3, 0]
 
 
 REFUSED: list[tuple[dict[str, int], str]] = [
