@@ -90,4 +90,4 @@ def said(error: str) -> str:
     detail = account.partition(DETAIL)[2]
     for advice in (" Some common causes", " There are some potential"):
         detail = detail.partition(advice)[0]
-    return f"its process died: {detail}"
+    return f"its process died: {lines[-1] if detail.endswith(':') else detail}"  # a colon: a traceback follows

@@ -4,6 +4,7 @@ Files are the truth. A server that is slow or down costs no trial anything, and 
 or by the next `sync`, without a second run for anything.
 """
 
+import contextlib
 import logging
 import os
 import queue
@@ -71,7 +72,7 @@ def _log_study(records: StudyRecords, uri: str) -> list[str]:
     runs, problems = store.sync_trials()
     for trial in records.all_trials():
         if trial.id in runs and trial.mlflow_run_id != runs[trial.id]:
-            records.mark(trial.id, mlflow_run_id=runs[trial.id])
+            _keep(records, trial.id, runs[trial.id])
     store.sync_study()
     try:
         store.sync_model(select(records, None))
@@ -121,7 +122,7 @@ class Mirror:
     def _keep_ids(self) -> None:
         """Write run ids into the records, in the driver's own thread: one writer a file."""
         for trial in list(self._runs):
-            self._records.mark(trial, mlflow_run_id=self._runs.pop(trial))
+            _keep(self._records, trial, self._runs.pop(trial))
 
     def _work(self) -> None:
         """Mirror trials as they change; after a failure rest a while; at the end everything once more."""
@@ -152,6 +153,12 @@ class Mirror:
         while not self._todo.empty():
             found.append(self._todo.get())
         return None if None in found else list(dict.fromkeys(trial for trial in found if trial is not None))
+
+
+def _keep(records: StudyRecords, trial: str, run: str) -> None:
+    """Write a run's id down, if the trial's folder can be written: the run is also found by its tags."""
+    with contextlib.suppress(PermissionError):
+        records.mark(trial, mlflow_run_id=run)
 
 
 def _said(error: Exception, uri: str) -> str:
