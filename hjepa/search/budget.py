@@ -111,7 +111,9 @@ class Ledger:
             self._enter(record.id, spent_on(record, self._workers))
             return
         self._began.setdefault(record.id, self._now())
-        self._enter(record.id, Spent(before.device_seconds, max(before.epochs, _number(record.epoch))))
+        epoch = _number(record.epoch)
+        if record.epochs is None or epoch < record.epochs:  # one at its last is about to end, and counts when it has
+            self._enter(record.id, Spent(before.device_seconds, max(before.epochs, epoch)))
 
     @property
     def spent(self) -> Spent:

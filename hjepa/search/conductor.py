@@ -203,9 +203,10 @@ class Conductor:
                 self._rule.enroll(record.id, record.index)
                 self._rule.replay(record.id, dict(scored))
             self._trials.enter(record, scored)
+        told = self._sampler.told()
         for index, seeds in self._trials.configurations():
             first = next(iter(seeds.values())).record
-            if index not in self._sampler.told() and not self._settled_badly(index):
+            if index not in told and not self._settled_badly(index):
                 self._tell_of(index, first.overrides)
             for seed in self._study.seeds(index):
                 if seed not in seeds:

@@ -1,8 +1,10 @@
 """Records on disk, read without trusting them."""
 
+import contextlib
+import gc
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,8 @@ def read_json(
     warning of one line, and counts as absent. Raises ConfigError for one that this user may not read.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with open(path, "rb", buffering=0) as file:
+            content = json.loads(file.readall())
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -35,6 +38,20 @@ def read_json(
         return dict(known)
     _set_aside(path, fault)
     return None
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """No search for cycles among what is read: there are none, and thousands of records would be searched again and
+    again.
+    """
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def mend_journal(path: Path) -> None:

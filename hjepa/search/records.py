@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import os
 import shlex
 import time
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ from hjepa.overrides import ConfigError, yaml12
 from hjepa.runtime.environment import environment
 from hjepa.runtime.files import write_json, write_text
 from hjepa.search import owner
-from hjepa.search.files import read_json
+from hjepa.search.files import read_json, uncollected
 from hjepa.search.same_study import differences
 from hjepa.search.states import FINAL, OPEN, SCORELESS, move
 from hjepa.search.study import Study
@@ -177,8 +178,8 @@ class StudyRecords:
     def all_trials(self) -> list[TrialRecord]:
         """The same of every budget: only those of one are ranked together."""
         driven = self.driven()
-        folders = sorted(path for path in (self.directory / "trials").glob("*") if path.is_dir())
-        found = [record for folder in folders if (record := self._read_folder(folder, driven)) is not None]
+        with uncollected():
+            found = [r for name in self._folders() if (r := self._read_folder(self.folder(name), driven)) is not None]
         by_id = {record.id: record for record in found}
         known = [copied(record, by_id.get(record.duplicate_of or "")) for record in found]
         return sorted(known, key=lambda record: (record.index, record.seed, record.id))
@@ -243,6 +244,14 @@ class StudyRecords:
         content = {**base, **before, **newer, **fields}
         write_json(path, content | {"state": state, "reason": reason} | _NO_SCORE.get(state, {}))
         return True
+
+    def _folders(self) -> list[str]:
+        """The names of all trials' folders, in order."""
+        try:
+            with os.scandir(self.directory / "trials") as entries:
+                return sorted(entry.name for entry in entries if entry.is_dir())
+        except FileNotFoundError:
+            return []
 
     def _read_folder(self, folder: Path, driven: bool) -> TrialRecord | None:
         return read_trial(folder, self.metric, self.epochs, driven)

@@ -1,7 +1,8 @@
 """A study: its keys, the experiment it starts from, and the checked space or design around it."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,9 @@ from hjepa.search.schema import RESERVED, StudySpec, parse_spec
 from hjepa.search.space import Space
 from hjepa.search.space_file import parse_space
 
+#: Configs of trials that a study keeps.
+KEPT = 4096
+
 
 @dataclass(frozen=True)
 class Study:
@@ -43,6 +47,8 @@ class Study:
     layers: tuple[Layer, ...]
     source: str
     design: Design | None = None
+    #: Configs that were asked for: the same cells are checked, planned and counted.
+    _configs: dict[str, Config] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def load(
@@ -132,7 +138,12 @@ class Study:
 
     def config(self, overrides: Mapping[str, Any], seed: int) -> Config:
         """The Config of one trial. Raises ConfigError for an impossible combination."""
-        return resolve([*self.layers, Layer("trial", {**overrides, "seed": seed})])
+        asked = json.dumps([dict(overrides), seed])
+        if asked not in self._configs:
+            if len(self._configs) >= KEPT:
+                self._configs.clear()
+            self._configs[asked] = resolve([*self.layers, Layer("trial", {**overrides, "seed": seed})])
+        return self._configs[asked]
 
     def check(self, check: Callable[[Config], None]) -> None:
         """Pass the baseline, and one Config for every cell, or choice and bound of the space, through a deeper check.

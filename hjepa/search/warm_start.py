@@ -138,15 +138,19 @@ def _of_file(study: Study, file: Path) -> Taken:
 
 def _of_study(study: Study, place: Path, fingerprint: Fingerprint) -> Taken:
     """The configurations of a study that this one would score the same, by its own objective."""
+    asked = study.resolved()
+    if isinstance(asked["objective"], list) or asked.get("constraints"):
+        why = "a score alone says nothing of this study's other objectives or constraints"
+        return Taken(study.epochs, line=f"warm start: {place}: not taken: {why}")
     other, there = Study.load(place / "study.yaml"), StudyRecords.open(place)
-    records = StudyRecords(there.directory, {**there.spec, "objective": study.resolved()["objective"]})
+    records = StudyRecords(there.directory, {**there.spec, "objective": asked["objective"]})
     groups: dict[str, list[TrialRecord]] = {}
     for trial in records.trials():
         if trial.duplicate_of is None:
             groups.setdefault(trial.config, []).append(trial)
     taken, refused = [], Counter[str]()
     for group in groups.values():
-        found = _known(study, other, group, fingerprint)
+        found = _known(study, other, group, rung_metric(records.metric), fingerprint)
         if isinstance(found, str):
             refused[found] += 1
         else:
@@ -156,8 +160,10 @@ def _of_study(study: Study, place: Path, fingerprint: Fingerprint) -> Taken:
     return Taken(study.epochs, known=tuple(taken), line=f"warm start: {place}: {text}")
 
 
-def _known(study: Study, other: Study, group: Sequence[TrialRecord], fingerprint: Fingerprint) -> Known | str:
-    """A configuration of another study, by its seeds; or why it is not taken."""
+def _known(
+    study: Study, other: Study, group: Sequence[TrialRecord], rung: str, fingerprint: Fingerprint
+) -> Known | str:
+    """A configuration of another study, by its seeds; or why it is not taken. `rung` is the metric at rungs."""
     if any(trial.state not in ("completed", "early_stopped") or trial.score is None for trial in group):
         return "no score on every seed"
     try:
@@ -171,7 +177,7 @@ def _known(study: Study, other: Study, group: Sequence[TrialRecord], fingerprint
     data = fingerprint(own)
     if config_hash(own, data) != group[0].config:
         return _unlike(config, own, group[0], data)
-    curves = [history(trial, rung_metric(study.spec.score.metric)) for trial in group]
+    curves = [history(trial, rung) for trial in group]
     shared = set.intersection(*(set(curve) for curve in curves))
     means = {epoch: fmean(curve[epoch] for curve in curves) for epoch in sorted(shared)}
     if any(trial.state == "early_stopped" for trial in group):

@@ -66,6 +66,15 @@ def test_epochs_are_counted_where_they_are_reported() -> None:
     assert ledger.reason == "the budget of 5 epochs in all is spent; a larger budget.total_epochs goes on"
 
 
+def test_a_trial_that_has_had_its_last_epoch_may_end() -> None:
+    ledger = Ledger(Budget(total_epochs=2), workers=1)
+    ledger.changed(record("a", epochs=2), {})
+    ledger.changed(record("a", epochs=2, epoch=2), {"epoch": 2})
+    assert ledger.reason is None
+    ledger.changed(record("a", "completed", epochs=2, epoch=2), {})
+    assert ledger.reason is not None
+
+
 def test_a_spent_budget_ends_a_study_between_two_events() -> None:
     interruption = Interruption()
     interruption.check()

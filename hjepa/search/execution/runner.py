@@ -79,12 +79,12 @@ def run_study(
             live.take_up(known)
             watch.take_up(known)
             ledger.take_up(known)
-            interruption.limit = lambda: ledger.reason
             write_ending(directory, None)
             proposer = _proposer(study, records, live)
             conductor = Conductor(
                 study, records, proposer, fingerprint=_fingerprint, check=check, watchers=(live, mirror, watch, ledger)
             )
+            interruption.limit = lambda: None if conductor.finished and not conductor.running() else ledger.reason
             stopped, broken = None, False
             try:
                 if not conductor.finished:
