@@ -1,5 +1,6 @@
 """A study can be read from MLflow alone: every format says what it says from the files, after these are gone."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import get_args
@@ -8,10 +9,12 @@ import pytest
 from mlflow import MlflowClient
 
 from hjepa.overrides import ConfigError
+from hjepa.search.confirmation import confirmation
 from hjepa.search.records import StudyRecords
 from hjepa.search.reports.report import Format, report
 from hjepa.search.tracking.mirror import sync
 from hjepa.search.tracking.source import rebuilt
+from tests.search.test_confirmation import HOLDS, SEARCHED, execute
 from tests.tiny import MODEL
 from tests.tracked import Enter, MakeStudy, make_records, without_page
 
@@ -53,6 +56,26 @@ def test_a_part_comes_with_its_study(make_study: MakeStudy, enter: Enter, tmp_pa
         assert again.name == "t"
         there = StudyRecords.open(again.directory / "part")
         assert [found.id for found in there.trials()] == [trial.id]
+
+
+def test_a_confirmed_search_is_confirmed_from_mlflow_alone(
+    make_study: MakeStudy, enter: Enter, tmp_path: Path, shared: str
+) -> None:
+    study = make_study(base=MODEL, budget={"trials": 5, "epochs": 4}, seeds=[0])
+    records = StudyRecords.create_or_open(tmp_path / "runs", study, "data")
+    enter(records, study, 0, {}, "completed", epoch=4, metrics={"probe.top1": 0.55})
+    for index, (lr, score) in SEARCHED.items():
+        state, metric = ("completed", "probe.top1") if score else ("early_stopped", "probe_rung.top1")
+        enter(records, study, index, {"optim.lr": lr}, state, epoch=4, metrics={metric: score or 0.9})
+    place = records.directory / "confirm"
+    execute(confirmation(records, seeds=6), place, HOLDS)
+    for each in (records, StudyRecords.open(place)):
+        sync(each, shared)
+    expected = json.loads(report(records, "json"))
+    assert expected["selection"]["state"] == "confirmed"
+    shutil.move(records.directory, tmp_path / "elsewhere")
+    with rebuilt("t", shared) as again:
+        assert json.loads(report(again, "json")) == expected
 
 
 def test_the_newest_of_several_studies_of_one_name(
