@@ -1,6 +1,6 @@
 """What becomes of a study in which everything goes wrong: faults put into real trials on Ray, and what the user sees.
 
-    python benchmarks/faults.py [--only killed,hangs] [--no-tracking]
+    python -m benchmarks.faults [--only killed,hangs] [--no-tracking]
 
 One configuration on a seed for each fault, a small training on handwritten digits, by `hjepa-search run`.
 A trial's loss is nothing when it ends as the same training does alone, undisturbed: every step once, the same losses

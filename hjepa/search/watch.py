@@ -16,6 +16,8 @@ from hjepa.search.trial_record import TrialRecord
 UNKNOWN = 3600.0
 #: Seconds between looks, and latest epochs of the study that its median is taken of.
 LOOK, LATEST = 1.0, 1000
+#: Seconds without a look after which whoever looks was away: time that counts against nobody.
+AWAY = 10.0
 
 
 @dataclass
@@ -44,7 +46,7 @@ class Watch:
         self._running: dict[str, _Life] = {}
         self._paces: deque[float] = deque(maxlen=LATEST)
         self._starts: deque[float] = deque(maxlen=LATEST)
-        self._next = -1.0
+        self._last: float | None = None
 
     def take_up(self, records: Iterable[TrialRecord]) -> None:
         """Learn from earlier runs of the study how long an epoch takes."""
@@ -74,9 +76,13 @@ class Watch:
     def hung(self) -> Iterator[tuple[str, str]]:
         """The trials that hang now, each with the reason; each again only after another such silence."""
         now = self._now()
-        if self._faults.hung_after is None or now < self._next:
+        since = LOOK if self._last is None else now - self._last
+        if self._faults.hung_after is None or since < LOOK:
             return
-        self._next = now + LOOK
+        self._last = now
+        if since > AWAY:
+            for life in self._running.values():
+                life.heard = min(life.heard + since, now)
         for trial, life in list(self._running.items()):
             size = _size(life.log)
             if size != life.size:
