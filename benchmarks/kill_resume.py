@@ -35,6 +35,8 @@ from hjepa.search.tracking.address import default_uri
 
 #: Seconds between looks at files and at processes; those that Ray's own agents take to miss a dead Ray.
 GLANCE, LOOK, LINGER = 0.005, 0.25, 90.0
+#: Changes to records after which a driver is killed, at most: those of about two trials.
+CHANGES = 60
 PROGRAM = "from hjepa.cli.search import main; main()"
 #: A training of a few seconds on one core.
 BASE: dict[str, Any] = {
@@ -86,11 +88,11 @@ class Moment:
 def moments(kills: int, seed: int) -> list[Moment]:
     """As many moments of each kind, in random order."""
     draw = random.Random(seed)
-    longest: dict[Kind, float] = {"start": 10.0, "ray": 5.0, "record": 0.02, "train": 3.0}
+    longest: dict[Kind, float] = {"start": 10.0, "ray": 8.0, "record": 0.02, "train": 8.0}
     kinds = [kind for _, kind in zip(range(kills), [*longest] * kills, strict=False)]
     draw.shuffle(kinds)
     return [
-        Moment(kind, draw.uniform(0.0, longest[kind]), draw.randint(1, 6), group=draw.random() < 0.5) for kind in kinds
+        Moment(kind, draw.uniform(0.0, longest[kind]), draw.randint(1, CHANGES), group=draw.random() < 0.5) for kind in kinds
     ]
 
 
