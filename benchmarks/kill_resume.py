@@ -92,7 +92,8 @@ def moments(kills: int, seed: int) -> list[Moment]:
     kinds = [kind for _, kind in zip(range(kills), [*longest] * kills, strict=False)]
     draw.shuffle(kinds)
     return [
-        Moment(kind, draw.uniform(0.0, longest[kind]), draw.randint(1, CHANGES), group=draw.random() < 0.5) for kind in kinds
+        Moment(kind, draw.uniform(0.0, longest[kind]), draw.randint(1, CHANGES), group=draw.random() < 0.5)
+        for kind in kinds
     ]
 
 
