@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hjepa.search.records import FINAL, OPEN, StudyRecords, TrialRecord
+from hjepa.search.snapshot import held
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Standing:
         return statistics.stdev(scores) if len(scores) > 1 else None
 
 
+@held
 def standings(records: StudyRecords) -> list[Standing]:
     """Configurations, best first: those with full scores (more seeds complete, then the higher mean), then
     those that were stopped, by their score at the last rung, then the rest.

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from hjepa.overrides import ConfigError
 from hjepa.runtime.files import plain, set_aside, write_bytes
 
 LOG = logging.getLogger("hjepa.search")
+#: Reads NaN and Infinity as null; a number too large for a float is rare, and shows by its exponent.
+_JSON = json.JSONDecoder(parse_constant=lambda name: None)
+_HUGE = re.compile(rb"[0-9.][eE]\+?[0-9]{3}|[0-9]{300}")
 
 
 def read_json(
@@ -24,7 +28,8 @@ def read_json(
     """
     try:
         with open(path, "rb", buffering=0) as file:
-            content = json.loads(file.readall())
+            data = file.readall()
+        content = _JSON.decode(data.decode())
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -32,10 +37,11 @@ def read_json(
     except (ValueError, RecursionError) as error:
         _set_aside(path, str(error))
         return None
-    known = plain(content) if isinstance(content, dict) else {}
+    known: dict[str, Any] = content if isinstance(content, dict) else {}
+    known = plain(known) if _HUGE.search(data) else known
     fault = wrong(known) if isinstance(content, dict) else "not a mapping"
     if fault is None:
-        return dict(known)
+        return known
     _set_aside(path, fault)
     return None
 

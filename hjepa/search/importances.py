@@ -5,6 +5,7 @@ Source: Watanabe et al. 2023 (arXiv 2304.10255), and its form for dimensions tha
 """
 
 import math
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,6 @@ from typing import Any
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import create_trial
 
 from hjepa.search.sampler import distribution, encoded, inside
@@ -124,6 +124,18 @@ def _evaluated(study: optuna.Study, paths: list[str], scores: Scores) -> dict[st
     with warnings.catch_warnings():
         # It says that lower targets are better, and which dimensions exist nearly everywhere or nowhere.
         warnings.simplefilter("ignore", UserWarning)
-        return PedAnovaImportanceEvaluator(target_quantile=BEST).evaluate(
-            study, paths, target=lambda trial: -float(scores[trial.number])
-        )
+        found: dict[str, float] = _evaluator().evaluate(study, paths, target=lambda trial: -float(scores[trial.number]))
+        return found
+
+
+def _evaluator() -> Any:
+    """PED-ANOVA, without the forests of scikit-learn beside it: they take a second to load."""
+    spared = "sklearn" not in sys.modules
+    if spared:
+        sys.modules["sklearn"] = None  # type: ignore[assignment]  # as Python says that it cannot be imported
+    try:
+        from optuna.importance import PedAnovaImportanceEvaluator  # noqa: PLC0415
+    finally:
+        if spared:
+            del sys.modules["sklearn"]
+    return PedAnovaImportanceEvaluator(target_quantile=BEST)

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +46,12 @@ def points(count: int, draw: int = 0) -> list[Point]:
             values["views.depth"] = int(rng.integers(1, 9))
         found.append((values, float(np.log10(values["optim.lr"]) + 0.1 * rng.standard_normal())))
     return found
+
+
+def test_the_forests_of_scikit_learn_are_not_loaded_for_it() -> None:
+    code = "import sys; from hjepa.search.importances import _evaluator; _evaluator(); print('sklearn' in sys.modules)"
+    command = [sys.executable, "-W", "ignore", "-c", f"{code}; import sklearn.base"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_what_matters_comes_first_and_what_does_not_is_not_told_from_chance() -> None:

@@ -194,6 +194,8 @@ def test_numbers_that_are_not_finite_are_null(tmp_path: Path) -> None:
     assert json.loads(path.read_text()) == {"a": [None, None, 1.5], "b": {"c": None}}
     path.write_text('{"a": NaN}\n')  # as other programs may write it
     assert read_json(path) == {"a": None}
+    path.write_text(f'{{"a": [-Infinity, 1e999, -1.0E+400, {"9" * 400}.5, 1e-300], "b": "1e999"}}')
+    assert read_json(path) == {"a": [None, None, None, None, 1e-300], "b": "1e999"}
     assert last_lines(tmp_path / "absent.jsonl", ("rung",)) == []
 
 
