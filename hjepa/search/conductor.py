@@ -14,6 +14,7 @@ from typing import Any
 from hjepa.config import Config, rung_metric
 from hjepa.overrides import ConfigError
 from hjepa.runtime.files import out_of_storage
+from hjepa.search.lineage import Waiting
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.retries import Retries, said
 from hjepa.search.roles import Outcome, Proposer, Watcher
@@ -55,6 +56,7 @@ class Conductor:
         self._rung_metric = rung_metric(records.metric)
         self._rule = make_rule(study.spec.scheduler, study.base)
         self._retries = Retries(records, study.spec.faults, study.spec.resources.workers, self.config)
+        self._waiting = Waiting(study.spec.scheduler, self._rule, records, self.config)
         self._stopped: dict[str, tuple[str, str]] = {}
         #: Why the sampler was not asked any more, where it was not the budget.
         self.exhausted: str | None = None
@@ -316,8 +318,7 @@ class Conductor:
 
     def _promote(self, *, last: bool) -> TrialRecord | None:
         """The paused trial that is to go on now, written down; None: none."""
-        paused = self._paused
-        name = self._rule.promotable({record.id for record in paused}, last=last) if self._rule and paused else None
+        name = self._waiting.next(self._trials, last=last)
         if name is None:
             return None
         self._records.mark(name, state="pending", promoted=self._trials.find(name).record.epoch)

@@ -90,7 +90,7 @@ def _candidates(records: StudyRecords, top: int) -> dict[str, Mapping[str, Any]]
     best = ranked(records)[:top]
     if not best:
         raise ConfigError([f"{records.directory}: no configuration but the baseline has completed: nothing to confirm"])
-    return {standing.cell: dict(standing.trials[0].overrides) for standing in best}
+    return {standing.cell: dict(standing.trials[0].trained) for standing in best}
 
 
 def _kept(records: StudyRecords, there: StudyRecords, top: int | None) -> dict[str, Mapping[str, Any]]:

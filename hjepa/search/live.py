@@ -80,7 +80,7 @@ class LiveTable:
     def take_up(self, records: list[TrialRecord]) -> None:
         """Trials of earlier runs of the study."""
         for record in records:
-            row = self._rows[record.id] = _Row(record, shown=(record.state, record.epoch, len(record.attempts)))
+            row = self._rows[record.id] = _Row(record, shown=_shown(record))
             self._enter(row)
 
     def changed(self, record: TrialRecord, metrics: Mapping[str, Any]) -> None:
@@ -92,7 +92,7 @@ class LiveTable:
         row.epoch = float(record.epoch if record.epoch is not None else row.epoch)
         row.rate = metrics.get("images_per_second", row.rate)
         self._enter(row)
-        shown = (record.state, record.epoch, len(record.attempts))
+        shown = _shown(record)
         again = shown[2] > row.shown[2]
         if again or (not self._live.is_started and row.shown != shown and record.state != "pending"):
             row.shown = shown
@@ -172,6 +172,8 @@ class LiveTable:
         if row.rate is not None and record.state == "running":
             parts.append(f"{row.rate:,.0f} images/s")
         why = record.attempts[-1].get("reason") if record.attempts and record.state == "pending" else record.reason
+        if record.lineage and record.state == "pending" and not record.attempts:
+            why = record.inherited
         if why:
             parts.append(f"({why}; {record.retried})" if record.attempts else f"({why})")
         return "  ".join(parts) + f"  [{self.summary()}]"
@@ -200,6 +202,11 @@ def last_step(path: Path) -> dict[str, Any]:
         if isinstance(entry, dict) and entry.get("kind") == "step":
             return entry
     return {}
+
+
+def _shown(record: TrialRecord) -> tuple[str, int | None, int]:
+    """What of a trial must change for it to be worth a line."""
+    return record.state, record.epoch, len(record.attempts) + len(record.lineage)
 
 
 def _score(record: TrialRecord) -> str:

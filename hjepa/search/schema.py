@@ -121,9 +121,24 @@ def _one_kind(spec: StudySpec, source: str) -> StudySpec:
             spec = spec.model_copy(update={"scheduler": SchedulerSpec(type="none")})
     if spec.scheduler.variant == "promotion" and spec.resources.workers > 1:
         problems.append(f"resources.workers: got {spec.resources.workers}; allowed 1 with scheduler.variant promotion")
+    problems += _not_a_population(spec)
     if problems:
         raise ConfigError([f"{line} ({source})" for line in problems])
     return spec
+
+
+def _not_a_population(spec: StudySpec) -> list[str]:
+    """What keeps a study from training its trials as one population."""
+    if spec.scheduler.type != "pbt":
+        return []
+    problems = []
+    if spec.ablation is not None:
+        problems.append("scheduler.type: got pbt; allowed only with a space: the cells of an ablation copy nothing")
+    if spec.resources.workers > 1:
+        problems.append(f"resources.workers: got {spec.resources.workers}; allowed 1 with scheduler.type pbt")
+    if len(spec.seeds) > 1:
+        problems.append(f"seeds: got {shown(list(spec.seeds))}; allowed one with scheduler.type pbt, which all share")
+    return problems
 
 
 def _problems(entries: list[dict[str, Any]], tree: Mapping[str, Any], source: str) -> list[str]:

@@ -16,6 +16,18 @@ def _metric(name: str) -> str:
     return name
 
 
+def _factors(values: tuple[float, ...]) -> tuple[float, ...]:
+    if not values or 1.0 in values:
+        raise ValueError("one or more factors other than 1")
+    return values
+
+
+def _different(paths: tuple[str, ...]) -> tuple[str, ...]:
+    if not paths or len(set(paths)) != len(paths):
+        raise ValueError("one or more different rates")
+    return paths
+
+
 class Objective(Section):
     """What a study optimises, on the hold-out."""
 
@@ -57,10 +69,11 @@ class SamplerSpec(Section):
 class SchedulerSpec(Section):
     """Who stops trials early."""
 
-    type: Literal["asha", "hyperband", "median", "percentile", "none"] = Field(
+    type: Literal["asha", "hyperband", "median", "percentile", "pbt", "none"] = Field(
         "asha",
         description="asha compares trials at rungs; hyperband draws a bracket of rungs for each configuration; "
-        "median and percentile compare at every report; none stops none.",
+        "median and percentile compare at every report; pbt trains all as one population, whose worst go on as changed "
+        "copies of its best; none stops none.",
     )
     grace: Annotated[float, Field(gt=0, le=1)] = Field(
         0.1, description="First rung, as a fraction of the epochs (at least 1 epoch); before it nothing is stopped."
@@ -80,7 +93,19 @@ class SchedulerSpec(Section):
     patience: Annotated[int, Field(ge=0)] = Field(
         0, description="Epochs that a trial must stay below the bar before it is stopped: for late bloomers."
     )
-    seed: Seed = Field(0, description="Seed of the draw of brackets.")
+    interval: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.2, description="The population is compared each time after this fraction of the epochs (at least 1 epoch)."
+    )
+    quantile: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        0.25, description="The share of the population (at least one) that is copied, and that copies."
+    )
+    factors: Annotated[tuple[Annotated[float, Field(gt=0)], ...], AfterValidator(_factors)] = Field(
+        (0.8, 1.25), description="A copy's rates are each multiplied by one of these, drawn."
+    )
+    vary: Annotated[tuple[Literal["optim.lr", "optim.weight_decay"], ...], AfterValidator(_different)] = Field(
+        ("optim.lr", "optim.weight_decay"), description="The rates that a copy changes, beyond the schedule of each."
+    )
+    seed: Seed = Field(0, description="Seed of the draws of brackets, and of whom a member copies and how it changes.")
 
     @model_validator(mode="after")
     def _only_what_acts(self) -> "SchedulerSpec":
@@ -111,7 +136,11 @@ SCHEDULERS = {
     "percentile": ("percentile",),
     "min_trials": ("asha", "hyperband", "median", "percentile"),
     "patience": ("asha", "hyperband", "median", "percentile"),
-    "seed": ("hyperband",),
+    "interval": ("pbt",),
+    "quantile": ("pbt",),
+    "factors": ("pbt",),
+    "vary": ("pbt",),
+    "seed": ("hyperband", "pbt"),
 }
 
 

@@ -103,6 +103,7 @@ class Study:
             return cls(spec, base, Space((), values_of(base)), layers, str(path), design)
         space = parse_space(spec.space or {}, config_of, base, str(path))
         _check_sampler(spec, space, str(path))
+        _check_population(spec, space, str(path))
         return cls(spec, base, space, layers, str(path))
 
     @property
@@ -250,6 +251,19 @@ def _set_layer(sets: Sequence[str]) -> Layer:
         if path in layer.values:
             raise ConfigError([problem(path, layer.values[path], f"only by {RESERVED[path]}", source="--set")])
     return layer
+
+
+def _check_population(spec: StudySpec, space: Space, source: str) -> None:
+    """Refuse what a population could not change, or its members not take of each other."""
+    if spec.scheduler.type != "pbt":
+        return
+    dead = next((path for path in spec.scheduler.vary if space.base[path] == 0 and path not in space.paths), None)
+    if dead is not None:
+        raise ConfigError([problem("scheduler.vary", dead, f"rates above 0: {dead} is 0", source=source)])
+    for path, off in (("optim.changes", None), ("evaluation.soup", "none")):
+        if path in space.paths or space.base[path] != off:
+            what = "a space of it" if path in space.paths else shown(space.base[path])
+            raise ConfigError([f"{path}: got {what}; allowed {shown(off)} with scheduler.type pbt ({source})"])
 
 
 def _check_sampler(spec: StudySpec, space: Space, source: str) -> None:

@@ -28,6 +28,7 @@ LATER_KEYS: dict[str, type | UnionType] = {
     "promoted": int | None,
     "attempts": list,
     "micro_batch": int | None,
+    "lineage": list,
     "epochs": int | None,
 }
 #: The field that `micro_batch` sets.
@@ -53,6 +54,8 @@ class TrialRecord:
     of the last rung from which a paused trial was resumed. `attempts` are those that ended and were followed by
     another: cause, reason, epoch, seconds, micro_batch, traceback; `micro_batch` is the number of images a pass since
     it ran out of memory. `epochs` is its full budget; None: its study's.
+    `lineage` says where a member of a population went on as a changed copy of another: epoch, from, its own score
+    there, factors, and the settings it has run since.
     """
 
     id: str
@@ -73,6 +76,7 @@ class TrialRecord:
     promoted: int | None = None
     attempts: Sequence[Mapping[str, Any]] = ()
     micro_batch: int | None = None
+    lineage: Sequence[Mapping[str, Any]] = ()
     epochs: int | None = None
     floor: Mapping[str, Any] = field(default_factory=dict)
     result: Mapping[str, Any] = field(default_factory=dict)
@@ -83,9 +87,23 @@ class TrialRecord:
         return self.state in FINAL
 
     @property
+    def trained(self) -> Mapping[str, Any]:
+        """What its score is of beyond the study's base: its overrides, or what it took of another."""
+        return self.lineage[-1]["settings"] if self.lineage else self.overrides
+
+    @property
     def settings(self) -> Mapping[str, Any]:
-        """What it runs beyond the study's base: its overrides, and the images a pass where memory limits them."""
-        return self.overrides if self.micro_batch is None else {**self.overrides, MICRO: self.micro_batch}
+        """What it runs beyond the study's base: what it trains, and the images a pass where memory limits them."""
+        return self.trained if self.micro_batch is None else {**self.trained, MICRO: self.micro_batch}
+
+    @property
+    def inherited(self) -> str | None:
+        """From whom it went on, in words, the last time; None where it never did."""
+        if not self.lineage:
+            return None
+        last = self.lineage[-1]
+        factors = ", ".join(f"{path} x {factor:g}" for path, factor in last["factors"].items())
+        return f"went on at epoch {last['epoch']} from {last['from']} with {factors}"
 
     @property
     def retried(self) -> str | None:
@@ -121,6 +139,7 @@ def read_trial(folder: Path, objective: str, epochs: int, driven: bool) -> Trial
         promoted=trial.get("promoted"),
         attempts=tuple(trial.get("attempts") or ()),
         micro_batch=trial.get("micro_batch"),
+        lineage=tuple(trial.get("lineage") or ()),
         epochs=trial.get("epochs"),
         state=state,
         directory=folder,
@@ -141,9 +160,17 @@ def wrong_trial(content: Mapping[str, Any]) -> str | None:
         return f"without {missing[0]}"
     if any(not isinstance(attempt, dict) for attempt in content.get("attempts") or ()):
         return "attempts: not all are mappings"
+    if any(not _is_entry(entry) for entry in content.get("lineage") or ()):
+        return "lineage: not all are its entries"
     return _wrong(content, TRIAL_KEYS | LATER_KEYS) or (
         None if content["state"] in OPEN else f"state: got {content['state']}"
     )
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether this is an entry of a lineage."""
+    kinds = {"epoch": int, "from": str, "score": int | float, "factors": dict, "settings": dict}
+    return isinstance(entry, dict) and all(isinstance(entry.get(name), kind) for name, kind in kinds.items())
 
 
 def wrong_result(content: Mapping[str, Any]) -> str | None:

@@ -58,6 +58,8 @@ class _Report(_Strict):
     importances: dict[str, object]
     agreement: dict[str, object]
     early_stopping: dict[str, object]
+    population: dict[str, object] | None
+    findings: dict[str, object]
     configurations: list[dict[str, object]]
     curves: list[dict[str, object]]
     level_probes: object

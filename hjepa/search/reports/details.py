@@ -8,6 +8,7 @@ from typing import Any
 from hjepa.config import rung_metric
 from hjepa.search.analysis import Standing, counts, standings
 from hjepa.search.files import last_lines, read_json
+from hjepa.search.lineage import CHANGES
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.study import Study
 
@@ -89,7 +90,7 @@ def _named(line: Mapping[str, Any], start: str) -> dict[str, float]:
 def _configuration(standing: Standing, study: Study) -> dict[str, Any]:
     first = standing.trials[0]
     reached = [trial.epoch for trial in standing.trials if trial.epoch is not None]
-    settings = dict(first.overrides)
+    settings = {path: value for path, value in first.trained.items() if path != CHANGES}
     if first.index == 0 and study.design is None:
         settings = dict(study.space.active({path: study.space.base[path] for path in study.space.paths}))
     return {

@@ -24,7 +24,7 @@ def of_search(study: Study, records: StudyRecords) -> dict[str, Any]:
     """
     base = study.space.active({path: study.space.base[path] for path in study.space.paths})
     scored = [
-        (standing.trials[0].overrides if standing.trials[0].index else base, standing.score)
+        (_searched(study, standing.trials[0].trained) if standing.trials[0].index else base, standing.score)
         for standing in standings(records)
         if standing.complete and standing.score is not None
     ]
@@ -38,6 +38,11 @@ def of_search(study: Study, records: StudyRecords) -> dict[str, Any]:
 
     dimensions = [vars(entry) | {"conclusion": _conclusion(vars(entry))} for entry in importances(study.space, used)]
     return found | {"dimensions": dimensions, "words": _words(len(scored), len(used))}
+
+
+def _searched(study: Study, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a trial's settings that the space holds."""
+    return {path: value for path, value in settings.items() if path in study.space.paths}
 
 
 def _spread(scored: Sequence[tuple[Mapping[str, Any], float]]) -> list[tuple[Mapping[str, Any], float]]:

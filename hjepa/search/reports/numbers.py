@@ -6,14 +6,19 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from hjepa.search import health
+from hjepa.search.ablation import comparisons
 from hjepa.search.records import StudyRecords
 from hjepa.search.reports import factorial as factorial_report
-from hjepa.search.reports import importance, levels
+from hjepa.search.reports import importance, levels, population
 from hjepa.search.reports import stopping as stopping_report
 from hjepa.search.study import Study
 
 #: The keys of the JSON report that are made here.
-KEYS = ("factorial", "pairing", "importances", "agreement", "early_stopping", "level_probes")
+KEYS = (
+    *("factorial", "pairing", "importances", "agreement", "early_stopping", "population", "level_probes"),
+    "findings",
+)
 
 
 class Section(NamedTuple):
@@ -28,7 +33,8 @@ def numbers(records: StudyRecords) -> dict[str, Any]:
     """The keys of the JSON report that are about the study as a whole, each with its `words`.
 
     An ablation has `factorial` (null for designs that are not) and `pairing`, a search has `importances`; both have
-    `agreement` and `early_stopping`.
+    `agreement` and `early_stopping`, a search that trains a population has `population`. `findings` say what is not
+    well, each with the key of the study file to change.
     """
     study = Study.load(records.directory / "study.yaml")
     both = {
@@ -37,12 +43,17 @@ def numbers(records: StudyRecords) -> dict[str, Any]:
         "level_probes": levels.of_study(records),
     }
     if study.design is None:
-        return {"importances": importance.of_search(study, records), **both}
-    return {
+        members = {"population": population.of_study(study, records)}
+        found = {"importances": importance.of_search(study, records), **both, **members}
+        return found | {"findings": health.findings(study, records, found)}
+    found = {
         "factorial": factorial_report.model(study, records),
         "pairing": factorial_report.pairing_worth(study, records),
         **both,
     }
+    judged = study.spec.ablation is not None and study.spec.ablation.margin is not None
+    compared = [comparisons.entry(row) for row in comparisons.compare(records)] if judged else []
+    return found | {"findings": health.findings(study, records, {**found, "comparisons": compared})}
 
 
 def sections(found: Mapping[str, Any]) -> list[Section]:

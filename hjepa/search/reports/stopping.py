@@ -27,6 +27,8 @@ def agreement_of(study: Study, records: StudyRecords) -> dict[str, Any]:
     The rungs are those of the study's rule; of a rule without rungs, those that asha would have had. Each entry of
     `rungs` is of the trials that went to the end, each once.
     """
+    if study.spec.scheduler.type == "pbt":  # a member's curve is of several runs
+        return {"rungs": [], "words": []}
     scheduler = _with_rungs(study.spec.scheduler)
     milestones = rungs(scheduler, study.base)
     done = [
@@ -52,7 +54,9 @@ def early_stopping(study: Study, records: StudyRecords) -> dict[str, Any]:
     rule = in_words(study.spec.scheduler, study.base)
     share = saved / full if full else None
     words = "early stopping: none, every trial runs to the end"
-    if study.spec.scheduler.type != "none":
+    if study.spec.scheduler.type == "pbt":
+        words = f"early stopping: none; {rule}"
+    elif study.spec.scheduler.type != "none":
         done = "no trial has ended yet"
         if share is not None:
             done = (
@@ -77,7 +81,7 @@ def _risk(study: Study, records: StudyRecords) -> Risk | None:
 
     At most REPLAYED of them, drawn from a seed, in fewer orders where they are many: a report stays quick.
     """
-    if make_rule(study.spec.scheduler, study.base) is None:
+    if study.spec.scheduler.type == "pbt" or make_rule(study.spec.scheduler, study.base) is None:
         return None
     done = [
         t for t in records.trials() if t.state == "completed" and t.metric == records.metric and t.score is not None

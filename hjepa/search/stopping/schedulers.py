@@ -8,6 +8,7 @@ from hjepa.search.sections import SchedulerSpec
 from hjepa.search.stopping.brackets import Brackets
 from hjepa.search.stopping.curve_rules import Median, Percentile
 from hjepa.search.stopping.halving import Halving, Promotion
+from hjepa.search.stopping.population import Intervals, intervals
 from hjepa.search.stopping.rule import Rule
 
 
@@ -39,6 +40,8 @@ def make_rule(scheduler: SchedulerSpec, base: Config) -> Rule | None:
             return Median(grace=grace, **common)
         case "percentile":
             return Percentile(scheduler.percentile, grace=grace, **common)
+        case "pbt":
+            return Intervals(intervals(scheduler, base), epochs=epochs)
         case "asha" if milestones:
             return _ladder(scheduler, milestones, epochs)
         case "hyperband" if milestones:
@@ -60,10 +63,23 @@ def _ladder(scheduler: SchedulerSpec, milestones: Sequence[int], epochs: int) ->
     return Halving(milestones, epochs=epochs, reduction=reduction, min_trials=least, patience=patience)
 
 
+def _population_in_words(scheduler: SchedulerSpec, base: Config) -> str:
+    epochs = intervals(scheduler, base)
+    if not epochs:
+        return "pbt, but no comparison lies below the budget: every trial runs to the end unchanged"
+    factors = " or ".join(f"{factor:g}" for factor in scheduler.factors)
+    return (
+        f"pbt at epochs {', '.join(map(str, epochs))}: the worst {100 * scheduler.quantile:g} % go on from "
+        f"checkpoints of the best {100 * scheduler.quantile:g} %, {' and '.join(scheduler.vary)} times {factors}"
+    )
+
+
 def in_words(scheduler: SchedulerSpec, base: Config) -> str:
     """What the scheduler does, for a plan."""
     if scheduler.type == "none":
         return "none: every trial runs to the end"
+    if scheduler.type == "pbt":
+        return _population_in_words(scheduler, base)
     milestones, grace = rungs(scheduler, base), grace_epochs(scheduler, base)
     once = f"once {scheduler.min_trials} trials have been there"
     late = f" and is still {scheduler.patience} epochs later" if scheduler.patience else ""

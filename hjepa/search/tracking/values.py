@@ -75,6 +75,7 @@ def facts(trial: TrialRecord) -> dict[str, str]:
         "hjepa.duplicate_of": trial.duplicate_of,
         "hjepa.retried": trial.retried,
         "hjepa.micro_batch": trial.micro_batch,
+        "hjepa.lineage": trial.inherited,
         "hjepa.overrides": json.dumps(dict(trial.overrides)),
         "mlflow.source.git.commit": machine.get("git_commit"),
     }
