@@ -33,16 +33,17 @@ def check_design(design: Design, config_of: ConfigOf, source: str) -> None:
 def _idle(factor: Factor, design: Design, config_of: ConfigOf) -> list[str]:
     """A line where two levels of a factor give one configuration beside the first cell's other factors."""
     start = design.cells[0]
-    found: dict[str, Config] = {}
+    found: dict[str, list[str]] = {}
     for level in factor.levels:
         try:
-            found[level] = config_of(design.overrides(replace(start, levels={**start.levels, factor.name: level})))
+            config = config_of(design.overrides(replace(start, levels={**start.levels, factor.name: level})))
         except ConfigError:  # a combination that this design does not run
             continue
+        found.setdefault(config.model_dump_json(), []).append(level)
     return [
         f"ablation.factors.{factor.name}: {one} and {two} are one configuration; allowed levels that differ"
-        for one, two in itertools.combinations(found, 2)
-        if found[one] == found[two]
+        for same in found.values()
+        for one, two in itertools.combinations(same, 2)
     ]
 
 
