@@ -20,12 +20,17 @@ def export(
     output: Annotated[Path | None, typer.Option("--output", help="The experiment file to write.")] = None,
     best: Annotated[bool, typer.Option("--best", help="The best configuration by its mean over seeds.")] = False,
     trial: Annotated[str | None, typer.Option("--trial", metavar="ID", help="A trial by its id.")] = None,
+    pareto: Annotated[
+        bool, typer.Option("--pareto", help="Each configuration of the Pareto front, into the directory of --output.")
+    ] = False,
     model: Model = None,
     tracking_uri: StoreUri = None,
 ) -> None:
     """Write a trial as one experiment file that `hjepa-train` runs to the same score, or register its encoder."""
-    if best == (trial is not None):
-        raise ConfigError(["export: allowed exactly one of --best and --trial ID"])
+    if best + (trial is not None) + pareto != 1:
+        raise ConfigError(["export: allowed exactly one of --best, --trial ID and --pareto"])
+    if pareto and (output is None or model is not None or output.is_file()):
+        raise ConfigError(["export: allowed --pareto with --output DIR, and without --model"])
     if output is None and model is None:
         raise ConfigError(["export: allowed --output FILE, --model NAME, or both"])
     if model is not None and not Path(source).is_dir():
@@ -33,6 +38,11 @@ def export(
     from hjepa.search import export as exports
 
     with study_records(source, tracking_uri) as records:
+        if pareto and output is not None:
+            for found in exports.on_front(records):
+                exports.export(records, found, output / f"{found.cell}.yaml")
+                print(f"{output / found.cell}.yaml: trial {found.id}")
+            return
         record = exports.select(records, trial)
         named = f"trial {record.id} ({record.cell}; {exports.standing_of(records, record)})"
         if output is not None:

@@ -35,6 +35,11 @@ class Device:
         """Peak device memory since the run began; None where the device does not count it."""
         return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
 
+    def forget_peak(self) -> None:
+        """Begin to count peak memory anew, from what is held now."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+
 
 def available_cores() -> int:
     """Cores this process may use."""

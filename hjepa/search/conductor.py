@@ -16,9 +16,10 @@ from hjepa.overrides import ConfigError
 from hjepa.runtime.files import out_of_storage
 from hjepa.search.lineage import Waiting
 from hjepa.search.records import StudyRecords, TrialRecord
+from hjepa.search.refusals import Refusals
 from hjepa.search.retries import Retries, said
-from hjepa.search.roles import Outcome, Proposer, Watcher
-from hjepa.search.roster import Roster, Seed
+from hjepa.search.roles import Proposer, Watcher
+from hjepa.search.roster import Roster, Seed, means, outcome
 from hjepa.search.states import FAILURES
 from hjepa.search.stopping.rule import GO_ON
 from hjepa.search.stopping.schedulers import make_rule
@@ -43,15 +44,17 @@ class Conductor:
         fingerprint: Callable[[Config], str],
         check: Callable[[Config], None],
         watchers: tuple[Watcher, ...] = (),
+        refusals: Refusals | None = None,
     ) -> None:
-        """Take up the study where its records stand. `check` raises ConfigError for a Config that cannot run;
-        `fingerprint` is that of the data a Config reads.
+        """Take up the study where its records stand. `check` raises ConfigError for a Config that cannot run, and
+        `refusals` for one that is beyond a limit; `fingerprint` is that of the data a Config reads.
         """
         self._study = study
         self._records = records
         self._sampler = sampler
         self._fingerprint = fingerprint
         self._check = check
+        self._refusals = refusals or Refusals(records, None)
         self._watchers = watchers
         self._rung_metric = rung_metric(records.metric)
         self._rule = make_rule(study.spec.scheduler, study.base)
@@ -252,7 +255,7 @@ class Conductor:
     def _propose(self, index: int) -> bool:
         """Write down a new configuration for every seed, or say why there is none; False: not yet."""
         refusal = ""
-        for attempt in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS * self._refusals.more):
             overrides = self._sampler.ask(index)
             if overrides is None:
                 self.exhausted = self._sampler.ended
@@ -260,6 +263,7 @@ class Conductor:
             try:
                 config = self._study.config(overrides, self._study.spec.seeds[0])
                 self._check(config)
+                self._refusals.examine(overrides, config)
             except ConfigError as error:
                 refusal = str(error)
                 self._sampler.reject(index)
@@ -273,7 +277,7 @@ class Conductor:
             self._settle_duplicates(self._trials.configuration(index).values())
             self._settle_configuration(index)
             return True
-        self.exhausted = f"the sampler proposed {ATTEMPTS} configurations that cannot run; the last: {refusal}"
+        self.exhausted = f"the sampler proposed {attempt + 1} configurations that cannot run; the last: {refusal}"
         return True
 
     def _write_down(self, name: str, index: int, seed: int, overrides: Mapping[str, Any]) -> None:
@@ -356,18 +360,12 @@ class Conductor:
         seeds = list(self._trials.configuration(index).values())
         if len(seeds) < len(self._study.spec.seeds) or not all(seed.record.final for seed in seeds):
             return
-        outcome, value = self._outcome(seeds)
-        self._sampler.tell(index, outcome, value, _means(seeds))
+        ends, goals = self._ends(seeds), self._records.goals
+        self._sampler.tell(index, *outcome(ends, goals), means(seeds), goals.facts(ends))
 
-    def _outcome(self, seeds: list[Seed]) -> tuple[Outcome, float | None]:
-        """Failed if any seed failed, else pruned if any was stopped, else completed with the mean score."""
-        ends = [self._trials.find(s.record.duplicate_of).record if s.record.duplicate_of else s.record for s in seeds]
-        scores = [end.score for end in ends if end.score is not None]
-        if any(end.state in FAILURES for end in ends) or len(scores) < len(ends):
-            return "failed", None
-        if any(end.state == "early_stopped" for end in ends):
-            return "pruned", None
-        return "completed", sum(scores) / len(scores)
+    def _ends(self, seeds: list[Seed]) -> list[TrialRecord]:
+        """The trials of a configuration, for a duplicate its original."""
+        return [self._trials.find(s.record.duplicate_of).record if s.record.duplicate_of else s.record for s in seeds]
 
     def _read(self, trial: str) -> TrialRecord:
         """A trial as its files show it. A trial.json that was damaged, and so set aside, is written anew."""
@@ -384,9 +382,3 @@ class Conductor:
     def _tell_watchers(self, record: TrialRecord, metrics: Mapping[str, Any] | None = None) -> None:
         for watcher in self._watchers:
             watcher.changed(record, metrics or {})
-
-
-def _means(seeds: list[Seed]) -> dict[int, float]:
-    """The mean over seeds at each epoch that all of them have reached."""
-    epochs = set.intersection(*(set(seed.history) for seed in seeds))
-    return {epoch: sum(seed.history[epoch] for seed in seeds) / len(seeds) for epoch in epochs}

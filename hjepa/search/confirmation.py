@@ -42,7 +42,7 @@ def confirmation(records: StudyRecords, top: int | None = None, seeds: int | Non
     tree = {
         "study": f"{records.name[:92]}-{FOLDER}",
         "base": spec["base"],
-        "objective": spec["objective"],
+        "objective": {"metric": records.metric, "mode": "max"},
         "budget": {"epochs": records.epochs},
         "seeds": fresh,
         "ablation": {"design": "one_at_a_time", "factors": {FACTOR: {"levels": {BASELINE: {}, **levels}}}},

@@ -7,7 +7,7 @@ from typing import Any
 from hjepa.config import Config
 from hjepa.overrides import ConfigError, Layer, differences, identity, knobs, resolve, to_yaml
 from hjepa.runtime.files import write_text
-from hjepa.search.analysis import standings
+from hjepa.search.analysis import Standing, first, front, standings
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.selection import selection
 from hjepa.search.study import Study
@@ -23,11 +23,30 @@ def select(records: StudyRecords, trial: str | None) -> TrialRecord:
     if trial is not None:
         return records.trial(trial)
     ranking = standings(records)
-    if not ranking or not ranking[0].complete:
-        raise ConfigError([f"{records.directory}: no trial has completed; allowed --trial ID of a trial that ran"])
+    if first(ranking) is None:
+        why = (
+            "every configuration is beyond a constraint" if ranking and ranking[0].broken else "no trial has completed"
+        )
+        raise ConfigError([f"{records.directory}: {why}; allowed --trial ID of a trial that ran"])
     chosen = None if "ablation" in records.spec else selection(records)["config"]
     best = next((standing for standing in ranking if standing.config == chosen), ranking[0])
-    return next(record for record in best.trials if record.state == "completed")
+    return _counted(records, best)
+
+
+def on_front(records: StudyRecords) -> list[TrialRecord]:
+    """The first seed that counts of each configuration on the Pareto front. Raises ConfigError where there is none."""
+    if not records.goals.several:
+        raise ConfigError([f"{records.directory}: has one objective, so no Pareto front; allowed --best or --trial ID"])
+    found = front(standings(records), records.goals)
+    if not found:
+        raise ConfigError(
+            [f"{records.directory}: no configuration may win yet; allowed --trial ID of a trial that ran"]
+        )
+    return [_counted(records, standing) for standing in found]
+
+
+def _counted(records: StudyRecords, standing: Standing) -> TrialRecord:
+    return next(record for record in standing.trials if records.goals.counts(record))
 
 
 def standing_of(records: StudyRecords, trial: TrialRecord) -> str:
@@ -81,7 +100,10 @@ def _pinned(config: Config, recorded: Mapping[str, Any], trial: TrialRecord) -> 
 def _header(records: StudyRecords, trial: TrialRecord, output: Path) -> list[str]:
     recorded = trial.result.get("environment") or {}
     versions = recorded.get("versions") or {}
-    score = "none" if trial.score is None else f"{trial.metric} {trial.score!r} at epoch {trial.epoch}"
+    at = trial.epoch if trial.scored_at is None else trial.scored_at
+    score = "none" if trial.score is None else f"{trial.metric} {trial.score!r} at epoch {at}"
+    if at != trial.epoch:
+        score += f" (its checkpoint is of epoch {trial.epoch}, the last)"
     return [
         f"Trial {trial.id} ({trial.cell}) of the study {records.name}; state {trial.state}.",
         f"Score: {score} on the hold-out.",

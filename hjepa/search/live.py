@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from hjepa.search.goals import Goals
 from hjepa.search.records import TrialRecord
 
 #: Ended trials that stay in the table, the latest.
@@ -44,9 +45,11 @@ class _Row:
 class LiveTable:
     """Watches a study. On a terminal it is a table; elsewhere each event is a line."""
 
-    def __init__(self, stream: TextIO, *, epochs: int, trials: int, concurrent: int) -> None:
+    def __init__(
+        self, stream: TextIO, *, epochs: int, trials: int, concurrent: int, goals: Goals | None = None
+    ) -> None:
         self._console = Console(file=stream, highlight=False, soft_wrap=not stream.isatty())
-        self._epochs, self._trials, self._concurrent = epochs, trials, concurrent
+        self._epochs, self._trials, self._concurrent, self._goals = epochs, trials, concurrent, goals
         self._rows: dict[str, _Row] = {}
         # The same rows by what they do, so that no event needs a look at each of thousands.
         self._going: dict[str, _Row] = {}
@@ -106,7 +109,9 @@ class LiveTable:
         group = self._ended if record.final else self._going if record.state == "running" else self._waiting
         group[record.id] = row
         if record.score is not None:
-            full = record.state == "completed"
+            full = record.state == "completed" if self._goals is None else self._goals.wins(record)
+            if record.state == "completed" and not full:  # beyond a constraint: it can never win
+                return
             leader = self._leaders.get(full)
             if leader is None or leader.id == record.id or record.score > (leader.score or 0.0):
                 self._leaders[full] = record
@@ -160,7 +165,7 @@ class LiveTable:
         return [*ended, *self._running(), *islice(self._waiting.values(), SHOWN_ENDED)]
 
     def _best(self) -> str:
-        """The best full score; before there is one, the best at a rung."""
+        """The best score that can win; before there is one, the best at a rung."""
         best = self._leaders.get(True, self._leaders.get(False))
         return "-" if best is None else f"{_score(best)} ({best.metric}, {best.cell})"
 

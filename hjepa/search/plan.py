@@ -10,6 +10,7 @@ from hjepa.config.fields import in_words
 from hjepa.overrides import ConfigError, shown
 from hjepa.search import budget
 from hjepa.search.ablation import outline
+from hjepa.search.goals import Goals
 from hjepa.search.records import StudyRecords
 from hjepa.search.sections import Resources
 from hjepa.search.space import Dimension
@@ -87,7 +88,7 @@ def render(plan: Plan) -> str:
     study, spec = plan.study, plan.study.spec
     lines = [
         f"study        {study.name} ({study.source})",
-        f"objective    {spec.objective.mode} {spec.objective.metric} on the hold-out",
+        f"objective    {Goals.of(study.resolved()).in_words(study.epochs)}, on the hold-out",
         f"trials       {_trials(plan)}",
         f"epochs       {study.epochs} a trial; cheap probe every {study.base.probe_interval}",
         f"stopping     {schedulers.in_words(spec.scheduler, study.base)}",

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import os
 import shlex
 import time
@@ -14,6 +15,7 @@ from hjepa.runtime.environment import environment
 from hjepa.runtime.files import write_json, write_text
 from hjepa.search import owner
 from hjepa.search.files import read_json, uncollected
+from hjepa.search.goals import Goals
 from hjepa.search.same_study import differences
 from hjepa.search.states import FINAL, OPEN, SCORELESS, move
 from hjepa.search.study import Study
@@ -115,8 +117,13 @@ class StudyRecords:
 
     @property
     def metric(self) -> str:
-        """The objective, at full budget."""
-        return str(self.spec["objective"]["metric"])
+        """The objective, at full budget; of several the first."""
+        return self.goals.metric
+
+    @functools.cached_property
+    def goals(self) -> Goals:
+        """What its trials are judged by."""
+        return Goals.of(self.spec)
 
     @property
     def epochs(self) -> int:
@@ -254,7 +261,7 @@ class StudyRecords:
             return []
 
     def _read_folder(self, folder: Path, driven: bool) -> TrialRecord | None:
-        return read_trial(folder, self.metric, self.epochs, driven)
+        return read_trial(folder, self.metric, self.epochs, driven, self.goals.at)
 
 
 def _locked(lock: IO[str]) -> bool:
@@ -276,10 +283,11 @@ def _is_record(spec: Any) -> bool:
     """Whether the content of a study.yaml holds all that is read of it everywhere."""
     if not isinstance(spec, Mapping) or not {"study", "objective", "budget", "base", "scheduler", "seeds"} <= set(spec):
         return False
-    parts = [spec["objective"], spec["budget"], spec["base"], spec["scheduler"]]
+    goals = spec["objective"] if isinstance(spec["objective"], list) else [spec["objective"]]
+    parts = [*(goals or [None]), spec["budget"], spec["base"], spec["scheduler"]]
     if not all(isinstance(part, Mapping) for part in parts) or not isinstance(spec["seeds"], list):
         return False
-    return isinstance(spec["objective"].get("metric"), str) and isinstance(spec["budget"].get("epochs"), int)
+    return all(isinstance(goal.get("metric"), str) for goal in goals) and isinstance(spec["budget"].get("epochs"), int)
 
 
 #: What such an end leaves of a score.

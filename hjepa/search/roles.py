@@ -39,9 +39,14 @@ class Proposer(Protocol):
         ...
 
     def tell(
-        self, index: int, outcome: Outcome, value: float | None = None, history: Mapping[int, float] | None = None
+        self,
+        index: int,
+        outcome: Outcome,
+        value: float | None = None,
+        history: Mapping[int, float] | None = None,
+        facts: Mapping[str, float] | None = None,
     ) -> None:
-        """The outcome of a configuration: its mean over seeds, and its scores by epoch."""
+        """The outcome of a configuration: its mean over seeds, its scores by epoch, and what it cost."""
         ...
 
     def running(self) -> Mapping[int, int]:

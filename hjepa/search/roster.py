@@ -1,9 +1,12 @@
 """The trials of a study as its Conductor knows them: by id, by configuration, and by what they are doing."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from hjepa.search.goals import Goals
+from hjepa.search.roles import Outcome
+from hjepa.search.states import FAILURES
 from hjepa.search.trial_record import TrialRecord
 
 
@@ -107,3 +110,21 @@ class Roster:
             del at[record.id]
         idle = record.final or record.state in ("paused", "duplicate") or record.duplicate_of is not None
         self._busy[not idle] += by
+
+
+def outcome(ends: Sequence[TrialRecord], goals: Goals) -> tuple[Outcome, float | None]:
+    """What became of a configuration: failed if any seed failed, else pruned if any was stopped before it had a score
+    that counts, else completed, with the mean score.
+    """
+    scores = [end.score for end in ends if end.score is not None]
+    if any(end.state in FAILURES for end in ends) or len(scores) < len(ends):
+        return "failed", None
+    if not all(map(goals.counts, ends)):
+        return "pruned", None
+    return "completed", sum(scores) / len(scores)
+
+
+def means(seeds: Sequence[Seed]) -> dict[int, float]:
+    """The mean over seeds at each epoch that all of them have reached."""
+    epochs = set.intersection(*(set(seed.history) for seed in seeds))
+    return {epoch: sum(seed.history[epoch] for seed in seeds) / len(seeds) for epoch in epochs}

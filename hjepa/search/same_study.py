@@ -46,6 +46,7 @@ def _flat(spec: Mapping[str, Any]) -> dict[str, Any]:
         # An older record lacks the scheduler's keys and the fields that came later: they had their defaults.
         leaves = SchedulerSpec.model_validate(value).acting() if key == "scheduler" else value
         leaves = {"optim.changes": None, **leaves} if key == "base" else leaves
+        leaves = {"at": "final_budget", **leaves} if key == "objective" else leaves
         for name, leaf in leaves.items():
             knob = knobs().get(name) if key == "base" else None
             if knob is None or knob.effect != "runtime_exact":

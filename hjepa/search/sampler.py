@@ -14,12 +14,13 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from hjepa.search.files import mend_journal
+from hjepa.search.goals import Goals
 from hjepa.search.roles import Outcome
 from hjepa.search.sections import SamplerSpec
 from hjepa.search.space import Dimension, Space
@@ -34,6 +35,13 @@ _SCORED = (TrialState.COMPLETE, TrialState.PRUNED)
 _INDEX, _POINT, _LOST = "index", "point", "lost"
 
 
+#: After so many proposals in a row that failed or were refused the next one is drawn at random.
+_STUCK = 10
+#: The constraint that a configuration does not keep which was stopped early, where there are several objectives.
+_STOPPED = "stopped early"
+_SCORE_ALONE = Goals("probe.top1", "final_budget")
+
+
 class StudySampler:
     """Proposals over a space, kept in a journal file so that a study can go on."""
 
@@ -42,20 +50,33 @@ class StudySampler:
     #: Why `ask` answers None, for good.
     ended: str | None = "the grid has no more points"
 
-    def __init__(self, space: Space, spec: SamplerSpec, *, trials: int, journal: Path, name: str = "study") -> None:
-        """Open or create the Optuna study of this name in `journal`; `trials` scales the random start."""
+    def __init__(
+        self,
+        space: Space,
+        spec: SamplerSpec,
+        *,
+        trials: int,
+        journal: Path,
+        name: str = "study",
+        goals: Goals = _SCORE_ALONE,
+    ) -> None:
+        """Open or create the Optuna study of this name in `journal`; `trials` scales the random start and the
+        generations of NSGA-II.
+        """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         mend_journal(journal)
         Path(f"{journal}.lock").unlink(missing_ok=True)  # Optuna's own, of a driver that was killed: there is no other
         self._space = space
         self._spec = spec
+        self._goals = goals
+        self._generation = max(4, min(50, trials // 5))
         self._startup = max(2, min(10, trials // 3))
         self._grid = space.grid() if spec.type == "grid" else []
         self._first: Sequence[Mapping[str, Any]] = ()
         self._study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(journal))),
             study_name=name,
-            direction="maximize",
+            directions=goals.directions,
             sampler=RandomSampler(),
             load_if_exists=True,
         )
@@ -140,9 +161,12 @@ class StudySampler:
         outcome: Outcome,
         value: float | None = None,
         history: Mapping[int, float] | None = None,
+        facts: Mapping[str, float] | None = None,
     ) -> None:
-        """The outcome of a configuration: its mean over seeds, and its scores by epoch if it was stopped.
+        """The outcome of a configuration: its mean over seeds, its scores by epoch, and what it cost.
 
+        Of several objectives Optuna can prune none: one that was stopped is told with its last score, as one that
+        does not keep a constraint of its own, so that something is learned of it and it stands below all others.
         Does nothing for a configuration that Optuna was not told of, or has been told the end of.
         """
         number = self.running().get(index)
@@ -151,10 +175,35 @@ class StudySampler:
         frozen = self._study.get_trials(deepcopy=False)[number]
         self._study.sampler = RandomSampler()  # opening a trial again draws from the sampler; draw nothing of value
         trial = Trial(self._study, frozen._trial_id)
+        if outcome != "failed":
+            self._constrain(trial, facts or {})
+        if self._goals.several:
+            self._tell_several(trial, outcome, value, history or {}, facts or {})
+            return
         for epoch, score in sorted((history or {}).items()):
             if epoch not in frozen.intermediate_values:
                 trial.report(score, epoch)
         self._study.tell(trial, value if outcome == "completed" else None, state=_STATES[outcome])
+
+    def _constrain(self, trial: Trial, facts: Mapping[str, float]) -> None:
+        for limit in self._goals.limits:  # one that was not measured counts as not kept
+            trial.set_constraint(limit.name, limit.excess(facts[limit.name]) if limit.name in facts else 1.0)
+
+    def _tell_several(
+        self,
+        trial: Trial,
+        outcome: Outcome,
+        value: float | None,
+        history: Mapping[int, float],
+        facts: Mapping[str, float],
+    ) -> None:
+        score = history[max(history)] if outcome == "pruned" and history else value
+        values = None if score is None or outcome == "failed" else self._goals.values(score, facts)
+        if values is None:
+            self._study.tell(trial, state=TrialState.FAIL)
+            return
+        trial.set_constraint(_STOPPED, 1.0 if outcome == "pruned" else 0.0)
+        self._study.tell(trial, values)
 
     def running(self) -> dict[int, int]:
         """Optuna's number of each configuration whose end it has not been told."""
@@ -197,8 +246,11 @@ class StudySampler:
 
     def _fresh_sampler(self) -> BaseSampler:
         """A sampler whose draws depend on the study's seed and history alone, so that a restart changes nothing."""
-        asked = sum(_LOST not in trial.user_attrs for trial in self._study.get_trials(deepcopy=False))
+        known = self._study.get_trials(deepcopy=False)
+        asked = sum(_LOST not in trial.user_attrs for trial in known)
         seed = int(np.random.SeedSequence([self._spec.seed, asked]).generate_state(1)[0])
+        if len(known) >= _STUCK and all(trial.state == TrialState.FAIL for trial in known[-_STUCK:]):
+            return RandomSampler(seed=seed)  # nothing is learned of what fails: it would be proposed again and again
         with warnings.catch_warnings():
             # `group` and GPSampler are marked experimental; both are wanted (conditional dimensions; small budgets).
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -209,6 +261,8 @@ class StudySampler:
                     return GPSampler(n_startup_trials=self._startup, seed=seed)
                 case "cmaes":
                     return CmaEsSampler(n_startup_trials=self._startup, warn_independent_sampling=False, seed=seed)
+                case "nsgaii":
+                    return NSGAIISampler(population_size=self._generation, seed=seed)
                 case _:
                     return RandomSampler(seed=seed)
 

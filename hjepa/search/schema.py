@@ -5,12 +5,22 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from hjepa.config import Section
 from hjepa.overrides import ConfigError, knobs, nearest, problem, shown
 from hjepa.search.ablation.keys import AblationSpec, ClaimSpec
-from hjepa.search.sections import Budget, Faults, Objective, Resources, SamplerSpec, SchedulerSpec, Seed
+from hjepa.search.costs import COSTS
+from hjepa.search.sections import (
+    Budget,
+    Constraints,
+    Faults,
+    Objective,
+    Resources,
+    SamplerSpec,
+    SchedulerSpec,
+    Seed,
+)
 from hjepa.search.space import KINDS
 
 #: Fields that a space may not vary: what decides them instead.
@@ -31,6 +41,14 @@ def _seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError("one or more different seeds")
     return seeds
+
+
+#: The two forms of `objective`, which the place of an error names too.
+_ONE, _SEVERAL = "<one>", "<several>"
+Objectives = Annotated[
+    Annotated[Objective, Tag(_ONE)] | Annotated[tuple[Objective, ...], Tag(_SEVERAL)],
+    Discriminator(lambda value: _SEVERAL if isinstance(value, list | tuple) else _ONE),
+]
 
 
 def _space_schema(schema: dict[str, Any]) -> None:
@@ -69,7 +87,10 @@ class StudySpec(Section):
         description="Directories of earlier studies, whose trials the sampler knows from the start, and experiment "
         "files, which are tried first; relative to this file.",
     )
-    objective: Objective = Objective()
+    objective: Objectives = Field(
+        Objective(), description="A score, or a list of objectives: a score, then costs to be traded for it."
+    )
+    constraints: Constraints = Constraints()
     budget: Budget = Budget()
     sampler: SamplerSpec = SamplerSpec()
     scheduler: SchedulerSpec = SchedulerSpec()
@@ -86,6 +107,16 @@ class StudySpec(Section):
     max_concurrent: Annotated[int, Field(ge=1)] | None = Field(
         None, description="At most so many trials at once; null: as many as the cluster holds."
     )
+
+    @property
+    def score(self) -> Objective:
+        """The objective; of several the first."""
+        return self.objective[0] if isinstance(self.objective, tuple) else self.objective
+
+    @property
+    def limited(self) -> dict[str, str]:
+        """The constraints that are set."""
+        return self.constraints.model_dump(mode="json", exclude_none=True)
 
 
 def parse_spec(tree: Any, source: str) -> StudySpec:
@@ -121,7 +152,7 @@ def _one_kind(spec: StudySpec, source: str) -> StudySpec:
             spec = spec.model_copy(update={"scheduler": SchedulerSpec(type="none")})
     if spec.scheduler.variant == "promotion" and spec.resources.workers > 1:
         problems.append(f"resources.workers: got {spec.resources.workers}; allowed 1 with scheduler.variant promotion")
-    problems += _not_a_population(spec)
+    problems += [*_not_a_population(spec), *_wrong_goals(spec)]
     if problems:
         raise ConfigError([f"{line} ({source})" for line in problems])
     return spec
@@ -138,6 +169,33 @@ def _not_a_population(spec: StudySpec) -> list[str]:
         problems.append(f"resources.workers: got {spec.resources.workers}; allowed 1 with scheduler.type pbt")
     if len(spec.seeds) > 1:
         problems.append(f"seeds: got {shown(list(spec.seeds))}; allowed one with scheduler.type pbt, which all share")
+    return problems
+
+
+def _wrong_goals(spec: StudySpec) -> list[str]:
+    """What does not go with the study's objectives and constraints."""
+    names = [one.metric for one in (spec.objective if isinstance(spec.objective, tuple) else [spec.objective])]
+    several = len(names) > 1
+    if not names or names[0] in COSTS or any(name not in COSTS for name in names[1:]) or len(set(names)) < len(names):
+        return [problem("objective", names, f"a score, then different ones of {', '.join(COSTS)}")]
+    limited = bool(spec.limited)
+    kind, problems = spec.sampler.type, []
+    if spec.ablation is not None or spec.scheduler.type == "pbt":
+        what = "an ablation" if spec.ablation is not None else "scheduler.type pbt"
+        if several:
+            problems.append(f"objective: got {len(names)}; allowed one with {what}")
+        if spec.score.at != "final_budget":
+            problems.append(f"objective.at: got {spec.score.at}; allowed final_budget with {what}")
+        if limited:
+            problems.append(f"constraints: allowed only in a search, without {what}")
+    if kind == "nsgaii" and not several:
+        problems.append("sampler.type: got nsgaii; allowed only with several objectives: tpe, random, gp, cmaes, grid")
+    if kind == "cmaes" and (several or limited):
+        what = "constraints" if limited else "several objectives"
+        problems.append(f"sampler.type: got cmaes; allowed tpe, gp, random or grid with {what}")
+    if spec.warm_start and (several or limited):
+        what = "constraints" if limited else "several objectives"
+        problems.append(f"warm_start: allowed only without {what}")
     return problems
 
 
@@ -187,6 +245,7 @@ def _place(loc: tuple[Any, ...]) -> tuple[str, type[BaseModel]]:
     """The dotted path of an error, cut where the file's own keys end, and the model its last key belongs to."""
     model: type[BaseModel] = StudySpec
     names: list[str] = []
+    loc = tuple(part for part in loc if part not in (_ONE, _SEVERAL))
     for part in loc:
         names.append(str(part))
         if isinstance(part, int):  # an item of a list: its keys are those of the list's section
@@ -203,12 +262,11 @@ def _place(loc: tuple[Any, ...]) -> tuple[str, type[BaseModel]]:
 def _is_field(path: str) -> bool:
     """Whether a path names a value rather than a section of the study file."""
     sections = [name for name, info in StudySpec.model_fields.items() if _section(info.annotation) is not None]
-    return path not in sections
+    return path not in sections and not re.fullmatch(r"objective\.\d+", path)
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
     """The section that an annotation names: itself, that or null, or a list of it."""
-    for inside in (annotation, *get_args(annotation)):
-        if isinstance(inside, type) and issubclass(inside, BaseModel):
-            return inside
-    return None
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for inside in get_args(annotation) if (found := _section(inside)) is not None), None)

@@ -6,14 +6,24 @@ from pydantic import AfterValidator, Field, model_validator
 
 from hjepa.config import OBJECTIVES, Section
 from hjepa.overrides import nearest
+from hjepa.search.costs import COSTS, parse_limit
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 def _metric(name: str) -> str:
-    if name not in OBJECTIVES:
-        raise ValueError(f"{', '.join(OBJECTIVES)}{nearest(name, OBJECTIVES)}")
+    known = (*OBJECTIVES, *COSTS)
+    if name not in known:
+        raise ValueError(f"{', '.join(OBJECTIVES)}; after the first {', '.join(COSTS)}{nearest(name, known)}")
     return name
+
+
+def _limit(name: str) -> AfterValidator:
+    def check(text: str) -> str:
+        parse_limit(name, text)
+        return text
+
+    return AfterValidator(check)
 
 
 def _factors(values: tuple[float, ...]) -> tuple[float, ...]:
@@ -29,12 +39,50 @@ def _different(paths: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class Objective(Section):
-    """What a study optimises, on the hold-out."""
+    """What a study optimises: a score on the hold-out, in a list after it also costs."""
 
     metric: Annotated[str, AfterValidator(_metric)] = Field(
-        "probe.top1", description=f"One of {', '.join(OBJECTIVES)}.", json_schema_extra={"enum": list(OBJECTIVES)}
+        "probe.top1",
+        description=f"One of {', '.join(OBJECTIVES)}; after the first of a list one of {', '.join(COSTS)}. memory is "
+        "the peak of a trial, of an accelerator's memory or on a CPU of its whole process, in bytes.",
+        json_schema_extra={"enum": [*OBJECTIVES, *COSTS]},
     )
-    mode: Literal["max"] = Field("max", description="Every score is an accuracy: higher is better.")
+    mode: Literal["max", "min"] = Field("max", description="max for scores and images_per_second, min for other costs.")
+    at: Literal["final_budget", "best", "last"] = Field(
+        "final_budget",
+        description="Which score of a trial counts: its full probe after all epochs, which a trial that was stopped "
+        "early has not; or, of all trials, the best or the last of the cheap probes at rungs.",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Objective":
+        right = COSTS[self.metric].mode if self.metric in COSTS else "max"
+        if self.mode != right:
+            raise ValueError(f"mode: got {self.mode}; allowed {right} for {self.metric}")
+        if self.metric in COSTS and "at" in self.model_fields_set:
+            raise ValueError(f"at: allowed only for a score; {self.metric} is that of a whole trial")
+        return self
+
+    def plain(self) -> dict[str, str]:
+        """The keys that act, as plain data."""
+        return self.model_dump(mode="json", exclude={"at"} if self.metric in COSTS else None)
+
+
+class Constraints(Section):
+    """Limits on what a trial costs (the mean over its seeds); a configuration beyond one cannot win."""
+
+    memory: Annotated[str, _limit("memory")] | None = Field(
+        None, description="Peak memory, such as '< 8 GB': an accelerator's, or on a CPU that of the whole process."
+    )
+    parameters: Annotated[str, _limit("parameters")] | None = Field(
+        None, description="Trainable parameters, such as '< 3e6'; a proposal beyond it is refused before it runs."
+    )
+    device_hours: Annotated[str, _limit("device_hours")] | None = Field(
+        None, description="Hours of devices, one for each worker, such as '< 0.5'."
+    )
+    images_per_second: Annotated[str, _limit("images_per_second")] | None = Field(
+        None, description="Speed of training, such as '> 100'."
+    )
 
 
 class Budget(Section):
@@ -60,8 +108,10 @@ class Budget(Section):
 class SamplerSpec(Section):
     """Who proposes configurations."""
 
-    type: Literal["tpe", "random", "gp", "grid", "cmaes"] = Field(
-        "tpe", description="grid needs choices, integers or steps; cmaes numeric dimensions without conditions."
+    type: Literal["tpe", "random", "gp", "grid", "cmaes", "nsgaii"] = Field(
+        "tpe",
+        description="grid needs choices, integers or steps; cmaes numeric dimensions without conditions, one objective "
+        "and no constraints; nsgaii several objectives.",
     )
     seed: Seed = Field(0, description="Seed of the proposals.")
 

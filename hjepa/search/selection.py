@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from hjepa.search.ablation.comparisons import POINTS, Compared, compared, ended, entry, scores_on_test
-from hjepa.search.analysis import Standing, floors, standings
+from hjepa.search.analysis import Standing, first, floors, standings
 from hjepa.search.confirmation import cell_of, confirmed_in, levels_of
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.study import Study
@@ -23,11 +23,13 @@ def selection(records: StudyRecords) -> dict[str, Any]:
     `confirmation` is null where none has begun; its candidates have a verdict once all its trials have ended.
     """
     ranking = standings(records)
-    best = ranking[0] if ranking and ranking[0].complete else None
+    best = first(ranking)
     if best is None:
         nobody = {"cell": None, "config": None, "score": None, "confirmation": None}
-        return {"state": "nothing", "words": ["no trial has completed yet: nothing is selected"], **nobody}
-    floor = floors(records.trials()).get(records.metric)
+        beyond = any(standing.broken for standing in ranking)
+        why = "every configuration is beyond a constraint" if beyond else "no trial has completed yet"
+        return {"state": "nothing", "words": [f"{why}: nothing is selected"], **nobody}
+    floor = floors(records.trials()).get(records.goals.scored)
     there = confirmed_in(records)
     judged = None if there is None else _confirmation(there, ranking)
     state, selected = _state(best, ranking, judged)

@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hjepa.search import budget
-from hjepa.search.analysis import Standing, counts, standings
+from hjepa.search.analysis import Standing, counts, front, standings
 from hjepa.search.confirmation import confirmed_in
+from hjepa.search.costs import COSTS, in_words
 from hjepa.search.durations import clock
+from hjepa.search.goals import Goals
 from hjepa.search.live import last_step
 from hjepa.search.records import StudyRecords, TrialRecord
+from hjepa.search.refusals import refused
 from hjepa.search.snapshot import Snapshot
 from hjepa.search.states import FAILURES
 from hjepa.search.study import Study
@@ -39,6 +42,7 @@ def status(records: StudyRecords, now: float | None = None) -> dict[str, Any]:
     seconds = [float(trial.result.get("seconds") or 0.0) for trial in paid]
     device = [float(trial.result.get("device_seconds") or 0.0) for trial in paid]
     there = confirmed_in(records)
+    ranking = standings(records)
     return {
         "study": records.name,
         "directory": str(records.directory),
@@ -50,7 +54,14 @@ def status(records: StudyRecords, now: float | None = None) -> dict[str, Any]:
         "states": counts(trials),
         "running": running,
         "rungs": _rungs(own),
-        "best": _best(standings(records)),
+        "best": _best(ranking),
+        "front": [_on_front(standing, records.goals) for standing in front(ranking, records.goals)]
+        if records.goals.several
+        else [],
+        "infeasible": [
+            {"cell": standing.cell, "broken": list(standing.broken)} for standing in ranking if standing.broken
+        ],
+        "refused": len(refused(records.directory)),
         "failures": [
             {"id": trial.id, "cell": trial.cell, "seed": trial.seed, "state": trial.state, "reason": trial.reason}
             for trial in trials
@@ -96,11 +107,31 @@ def _rungs(trials: Sequence[TrialRecord]) -> list[dict[str, Any]]:
 
 
 def _best(ranking: Sequence[Standing]) -> dict[str, Any] | None:
-    """The best configuration so far: by full scores, before there are any by those at rungs."""
-    best = ranking[0] if ranking and ranking[0].score is not None else None
-    if best is None:
+    """The best configuration so far: by scores that can win, before there are any by those at rungs."""
+    best = next((standing for standing in ranking if not standing.broken), None)
+    if best is None or best.score is None:
         return None
     return {"cell": best.cell, "score": best.score, "metric": best.metric, "seeds": max(best.complete, 1)}
+
+
+def _on_front(standing: Standing, goals: Goals) -> dict[str, Any]:
+    values = {name: standing.facts[name] for name in goals.costs}
+    return {"cell": standing.cell, "score": standing.score, **values}
+
+
+def _beside(found: Mapping[str, Any]) -> list[str]:
+    """What there is beside the best: the front of several objectives, and what is beyond a constraint."""
+    known = [
+        f"{entry['cell']} ({entry['score']:.4f}, " + ", ".join(in_words(n, entry[n]) for n in entry if n in COSTS) + ")"
+        for entry in found["front"]
+    ]
+    more = [f"and {len(known) - LISTED} more"] if len(known) > LISTED else []
+    lines = [f"Pareto front {'; '.join([*known[:LISTED], *more])}"] if known else []
+    beyond = [f"{entry['cell']} ({'; '.join(entry['broken'])})" for entry in found["infeasible"]]
+    more = [f"and {len(beyond) - LISTED} more"] if len(beyond) > LISTED else []
+    lines += [f"infeasible   {', '.join([*beyond[:LISTED], *more])}"] if beyond else []
+    many = found["refused"]
+    return lines + ([f"refused      {many} proposal{'s' * (many > 1)} before they ran"] if many else [])
 
 
 def _left(
@@ -159,6 +190,7 @@ def render(found: Mapping[str, Any]) -> str:
     lines.append(
         f"cost so far  {found['device_seconds'] / 3600:.3g} device-hours; {clock(found['trial_seconds'])} of trials"
     )
+    lines += _beside(found)
     if found["budget"]:
         lines.append(f"budget       {budget.in_words(found['budget'])}")
     if not over(found):

@@ -174,14 +174,18 @@ class Study:
     def resolved(self) -> dict[str, Any]:
         """The content of study.yaml: every key written out, the base as {dotted path: value} of its live fields."""
         tree = self.spec.model_dump(mode="json", exclude={"base", "budget", "scheduler"})
+        asked = self.spec.objective
+        objectives = [one.plain() for one in (asked if isinstance(asked, tuple) else (asked,))]
         values = values_of(self.base)
-        written = {
+        written: dict[str, Any] = {
             "study": self.name,
             "base": {p: v for p, v in values.items() if p not in RESERVED_BASE and live(knobs()[p], values) is None},
-            "objective": tree["objective"],
+            "objective": objectives if len(objectives) > 1 else objectives[0],
             "budget": {**self.spec.budget.model_dump(mode="json"), "epochs": self.epochs},
             "scheduler": self.spec.scheduler.acting(),
         }
+        if self.spec.limited:
+            written["constraints"] = self.spec.limited
         if self.warm_start:
             written["warm_start"] = [str(source) for source in self.warm_start]
         keys = ("sampler", "space") if self.design is None else ("ablation", "claims")

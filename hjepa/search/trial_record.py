@@ -31,6 +31,8 @@ LATER_KEYS: dict[str, type | UnionType] = {
     "lineage": list,
     "epochs": int | None,
 }
+#: Of `objective.at`: only a trial at full budget has a score that counts.
+FINAL_BUDGET = "final_budget"
 #: The field that `micro_batch` sets.
 MICRO = "runtime.micro_batch"
 #: Keys of a result.json that are read here.
@@ -54,6 +56,7 @@ class TrialRecord:
     of the last rung from which a paused trial was resumed. `attempts` are those that ended and were followed by
     another: cause, reason, epoch, seconds, micro_batch, traceback; `micro_batch` is the number of images a pass since
     it ran out of memory. `epochs` is its full budget; None: its study's.
+    `scored_at` is the epoch of `score` where not a trial's full probe counts but the best or the last of its rungs.
     `lineage` says where a member of a population went on as a changed copy of another: epoch, from, its own score
     there, factors, and the settings it has run since.
     """
@@ -78,6 +81,7 @@ class TrialRecord:
     micro_batch: int | None = None
     lineage: Sequence[Mapping[str, Any]] = ()
     epochs: int | None = None
+    scored_at: int | None = None
     floor: Mapping[str, Any] = field(default_factory=dict)
     result: Mapping[str, Any] = field(default_factory=dict)
 
@@ -121,11 +125,11 @@ class TrialRecord:
         return path if path.is_file() else None
 
 
-def read_trial(folder: Path, objective: str, epochs: int, driven: bool) -> TrialRecord | None:
+def read_trial(folder: Path, objective: str, epochs: int, driven: bool, at: str = FINAL_BUDGET) -> TrialRecord | None:
     """The trial of a folder; None where there is none that can be read.
 
-    `objective` is the study's metric and `epochs` its full budget, where the trial has none of its own;
-    `driven` says whether a driver runs.
+    `objective` is the study's metric, `at` says which of its values counts, and `epochs` is its full budget, where the
+    trial has none of its own; `driven` says whether a driver runs.
     """
     trial = read_json(folder / "trial.json", wrong_trial)
     if trial is None:
@@ -134,6 +138,9 @@ def read_trial(folder: Path, objective: str, epochs: int, driven: bool) -> Trial
     state = _state(trial, result, folder, driven)
     reached = progress(folder / "metrics.jsonl") if state in OPEN or not result.get("metrics") else result
     metric, score = _score(state, reached, objective, trial.get("epochs") or epochs)
+    scored_at = None
+    if at != FINAL_BUDGET:
+        metric, score, scored_at = _score_at(at, state, reached, objective, folder)
     return TrialRecord(
         **{name: trial[name] for name in TRIAL_KEYS if name != "state"},
         promoted=trial.get("promoted"),
@@ -148,6 +155,7 @@ def read_trial(folder: Path, objective: str, epochs: int, driven: bool) -> Trial
         metric=metric,
         epoch=reached.get("epoch"),
         rung=reached.get("rung"),
+        scored_at=scored_at,
         floor=result.get("floor") or reached.get("floor") or {},
         result=result,
     )
@@ -188,7 +196,7 @@ def copied(duplicate: TrialRecord, original: TrialRecord | None) -> TrialRecord:
     """A duplicate that has ended, with its original's score; any other record as it is."""
     if duplicate.state != "duplicate" or original is None:
         return duplicate
-    same = {name: getattr(original, name) for name in ("score", "metric", "epoch", "rung", "floor")}
+    same = {name: getattr(original, name) for name in ("score", "metric", "epoch", "rung", "floor", "scored_at")}
     return replace(duplicate, **same)
 
 
@@ -213,7 +221,11 @@ def progress(metrics: Path) -> dict[str, Any]:
 
 def history(record: TrialRecord, metric: str) -> dict[int, float]:
     """What a trial scored at each rung, by epoch, from its metrics.jsonl."""
-    lines = last_lines(record.directory / "metrics.jsonl", ("rung", "full"))
+    return _history(record.directory / "metrics.jsonl", metric)
+
+
+def _history(path: Path, metric: str) -> dict[int, float]:
+    lines = last_lines(path, ("rung", "full"))
     scored = [line for line in lines if line["epoch"] and isinstance(line.get(metric), int | float)]
     return {int(line["epoch"]): line[metric] for line in scored}
 
@@ -239,3 +251,18 @@ def _score(state: str, reached: Mapping[str, Any], objective: str, epochs: int) 
     metric = objective if at_full_budget else rung_metric(objective)
     score = None if state in SCORELESS else metrics.get(metric)
     return (metric, float(score)) if isinstance(score, int | float) else (None, None)
+
+
+def _score_at(
+    at: str, state: str, reached: Mapping[str, Any], objective: str, folder: Path
+) -> tuple[str | None, float | None, int | None]:
+    """The same, and its epoch, where the best or the last of what a trial scored at rungs counts."""
+    metric = rung_metric(objective)
+    scored = _history(folder / "metrics.jsonl", metric)
+    last = (reached.get("metrics") or {}).get(metric)
+    if not scored and isinstance(last, int | float):  # of a trial whose curve is lost
+        scored = {int(reached.get("epoch") or 0): float(last)}
+    if state in SCORELESS or not scored:
+        return None, None, None
+    epoch = max(scored, key=lambda epoch: scored[epoch]) if at == "best" else max(scored)
+    return metric, scored[epoch], epoch

@@ -180,7 +180,7 @@ def _known(
     curves = [history(trial, rung) for trial in group]
     shared = set.intersection(*(set(curve) for curve in curves))
     means = {epoch: fmean(curve[epoch] for curve in curves) for epoch in sorted(shared)}
-    if any(trial.state == "early_stopped" for trial in group):
+    if study.spec.score.at == "final_budget" and any(trial.state == "early_stopped" for trial in group):
         return Known(found, "pruned", None, means) if means else "no score at a rung"
     return Known(found, "completed", fmean(trial.score or 0.0 for trial in group), means)
 

@@ -135,6 +135,13 @@ def build_model(config: Config, classes: int) -> HJEPA:
     return model
 
 
+def parameters(config: Config) -> int:
+    """How many trainable parameters a configuration has; reads the data set only where a term needs its classes."""
+    classes = open_dataset(config.data).num_classes if config.objective.supervised.weight > 0 else 0
+    with torch.device("meta"):  # nothing but shapes
+        return sum(p.numel() for p in build_model(config, classes).trainable().values())
+
+
 def wants(config: Config, classes: int) -> Wants:
     """What the objective's terms ask of the model."""
     objective = config.objective

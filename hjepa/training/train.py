@@ -1,5 +1,6 @@
 """`train`: a Config and a directory -> a result."""
 
+import contextlib
 import resource
 import sys
 from pathlib import Path
@@ -38,6 +39,7 @@ def train(
     Raises ConfigError when the configuration cannot run here; nothing is written then.
     """
     run = build(config)
+    forget_peak(run)
     loop = Loop(run, directory.absolute(), reporter or Silent(), progress or Silent())
     if reporter is not None:
         loop.reporter = _Recorded(loop, reporter)
@@ -126,6 +128,13 @@ def _result(loop: Loop, state: str, reason: str | None) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in run.model.trainable().values()),
         "environment": environment() | run.resolved() | {"workers": run.workers.world},
     }
+
+
+def forget_peak(run: Run) -> None:
+    """Let the peak of memory be this run's: earlier runs of the process may have had a higher one."""
+    run.device.forget_peak()
+    with contextlib.suppress(OSError):  # not Linux, or not allowed: then the process's own peak counts
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory(run: Run) -> int:

@@ -12,8 +12,10 @@ from hjepa.config import Config
 from hjepa.overrides import ConfigError
 from hjepa.runtime.files import write_json
 from hjepa.search.conductor import Conductor
+from hjepa.search.goals import Goals
 from hjepa.search.records import StudyRecords, TrialRecord
-from hjepa.search.sampler import Outcome, StudySampler
+from hjepa.search.roles import Outcome
+from hjepa.search.sampler import StudySampler
 from hjepa.search.study import Study
 
 MakeStudy = Callable[..., Study]
@@ -27,14 +29,21 @@ class Told(StudySampler):
     def __init__(self, study: Study, directory: Path) -> None:
         name = f"{study.epochs} epochs"
         super().__init__(
-            study.space, study.spec.sampler, trials=study.configurations, journal=directory / "journal", name=name
+            study.space,
+            study.spec.sampler,
+            trials=study.configurations,
+            journal=directory / "journal",
+            name=name,
+            goals=Goals.of(study.resolved()),
         )
         self.heard: dict[int, tuple[str, float | None, dict[int, float]]] = {}
 
-    def tell(self, index: int, outcome: Outcome, value: float | None = None, history: Any = None) -> None:
+    def tell(
+        self, index: int, outcome: Outcome, value: float | None = None, history: Any = None, facts: Any = None
+    ) -> None:
         if index in self.running():
             self.heard[index] = (outcome, value, dict(history or {}))
-        super().tell(index, outcome, value, history)
+        super().tell(index, outcome, value, history, facts)
 
 
 class Seen:

@@ -26,7 +26,7 @@ class _Strict(BaseModel):
 class _Objective(_Strict):
     metric: str
     mode: str
-    at: Literal["final_budget"]
+    at: Literal["final_budget", "best", "last"] | None
 
 
 class _Row(_Strict):
@@ -51,10 +51,11 @@ class _Row(_Strict):
 class _Report(_Strict):
     schema_version: int = Field(ge=1, le=1)
     study: str
-    objective: list[_Objective] = Field(min_length=1, max_length=1)
+    objective: list[_Objective] = Field(min_length=1)
     floor: float | None
     trials: list[_Row]
     selection: dict[str, object]
+    goals: dict[str, object]
     importances: dict[str, object]
     agreement: dict[str, object]
     early_stopping: dict[str, object]

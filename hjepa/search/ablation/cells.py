@@ -78,6 +78,11 @@ class FixedCells:
         """Nothing to withdraw."""
 
     def tell(
-        self, index: int, outcome: str, value: float | None = None, history: Mapping[int, float] | None = None
+        self,
+        index: int,
+        outcome: str,
+        value: float | None = None,
+        history: Mapping[int, float] | None = None,
+        facts: Mapping[str, float] | None = None,
     ) -> None:
         """Nothing to learn."""

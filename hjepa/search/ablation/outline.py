@@ -30,7 +30,7 @@ def lines(study: Study, directory: Path) -> list[str]:
     design = study.design
     assert design is not None
     trials = _trials(directory, study.epochs)
-    design = design_at(design, trials, study.spec.objective.metric)
+    design = design_at(design, trials, study.spec.score.metric)
     same = shared(study, design)
     text = [f"design       {design.name}; {_counted(design.size, 'cell')}; the first is the baseline"]
     text += [f"             {note}" for note in design.notes]
@@ -67,7 +67,7 @@ def _cell(cell: Cell, design: Design, same: dict[str, str]) -> str:
 def _comparisons(study: Study, design: Design, trials: Sequence[TrialRecord]) -> list[str]:
     """The comparisons and the smallest effect that each can be expected to find."""
     rows = len(design.factors) + (len(design.factors) > 1) if design.name == "path" else len(design.comparisons)
-    sd, origin = _sd(study, compared(study, trials, study.spec.objective.metric) if trials else ())
+    sd, origin = _sd(study, compared(study, trials, study.spec.score.metric) if trials else ())
     seeds = len(study.spec.seeds)
     text = [f"  {c.name}: {c.says}{_detectable(c, sd, seeds, rows)}" for c in design.comparisons]
     if design.name == "path":

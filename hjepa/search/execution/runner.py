@@ -21,14 +21,15 @@ from hjepa.search.execution.trainable import run_order
 from hjepa.search.live import LiveTable
 from hjepa.search.plan import Plan, make_plan
 from hjepa.search.records import StudyRecords
+from hjepa.search.refusals import Refusals
 from hjepa.search.reuse import Library
-from hjepa.search.roles import Proposer
+from hjepa.search.roles import Proposer, Watcher
 from hjepa.search.sampler import StudySampler
 from hjepa.search.study import Study
 from hjepa.search.tracking.mirror import Mirror
 from hjepa.search.warm_start import check_sources, warm_start
 from hjepa.search.watch import Watch
-from hjepa.training import check
+from hjepa.training import check, parameters
 
 #: What the function that watches over a trial's workers takes: Ray refuses nothing at all, and any share of
 #: a CPU would keep the workers from having all of them. A byte of memory.
@@ -73,17 +74,16 @@ def run_study(
     with records.driving(), Interruption(study.spec.budget.hours) as interruption:
         mirror = Mirror(records, tracking_uri)
         with diverted(directory / "driver.log") as terminal, mirror:
-            live = LiveTable(terminal, epochs=study.epochs, trials=plan.trials, concurrent=plan.concurrent)
+            live = LiveTable(
+                terminal, epochs=study.epochs, trials=plan.trials, concurrent=plan.concurrent, goals=records.goals
+            )
             watch, known = Watch(study.spec.faults), records.trials()
             ledger = Ledger(study.spec.budget, study.spec.resources.workers)
             live.take_up(known)
             watch.take_up(known)
             ledger.take_up(known)
             write_ending(directory, None)
-            proposer = _proposer(study, records, live)
-            conductor = Conductor(
-                study, records, proposer, fingerprint=_fingerprint, check=check, watchers=(live, mirror, watch, ledger)
-            )
+            conductor = _conductor(study, records, live, (live, mirror, watch, ledger))
             interruption.limit = lambda: None if conductor.finished and not conductor.running() else ledger.reason
             stopped, broken = None, False
             try:
@@ -108,13 +108,27 @@ def run_study(
     )
 
 
+def _conductor(study: Study, records: StudyRecords, live: LiveTable, watchers: tuple[Watcher, ...]) -> Conductor:
+    proposer, refusals = _proposer(study, records, live), Refusals(records, parameters)
+    return Conductor(
+        study, records, proposer, fingerprint=_fingerprint, check=check, watchers=watchers, refusals=refusals
+    )
+
+
 def _proposer(study: Study, records: StudyRecords, live: LiveTable) -> Proposer:
     """Where the study's configurations come from; what it knows from the start is said."""
     if study.design is not None:
         return FixedCells(study.design, records.metric, records.trials)
     journal = records.directory / "optuna.journal"
     name = f"{study.epochs} epochs"  # scores of other epochs say nothing of these
-    sampler = StudySampler(study.space, study.spec.sampler, trials=study.configurations, journal=journal, name=name)
+    sampler = StudySampler(
+        study.space,
+        study.spec.sampler,
+        trials=study.configurations,
+        journal=journal,
+        name=name,
+        goals=records.goals,
+    )
     warm = warm_start(study, records.directory, _fingerprint)
     for line in warm.lines:
         live.say(line)

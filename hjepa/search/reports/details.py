@@ -7,7 +7,9 @@ from typing import Any
 
 from hjepa.config import rung_metric
 from hjepa.search.analysis import Standing, counts, standings
+from hjepa.search.analysis import front as pareto
 from hjepa.search.files import last_lines, read_json
+from hjepa.search.goals import Goals
 from hjepa.search.lineage import CHANGES
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.study import Study
@@ -44,13 +46,15 @@ def _conditions(trials: Sequence[TrialRecord]) -> dict[str, Any]:
 def configurations(records: StudyRecords) -> list[dict[str, Any]]:
     """One entry a configuration, best first, as in the ranking; `sd` is over its seeds.
 
-    `device_seconds` and the other costs are means over its completed trials; `front` says that no configuration
-    with a rank is both cheaper and better. `settings` are the values of the searched fields, the baseline's too;
-    `experiment` is the file that trains it alone.
+    `device_seconds` and the other costs are means over its trials whose score counts; `front` says that no
+    configuration with a rank is both cheaper and better, of several objectives by these. `settings` are the values of
+    the searched fields, the baseline's too; `experiment` is the file that trains it alone.
     """
     study = Study.load(records.directory / "study.yaml")
-    found = [_configuration(standing, study) for standing in standings(records)]
-    front = _front(found)
+    ranking = standings(records)
+    found = [_configuration(standing, study, records.goals) for standing in ranking]
+    several = records.goals.several
+    front = {standing.cell for standing in pareto(ranking, records.goals)} if several else _front(found)
     return [entry | {"front": entry["cell"] in front} for entry in found]
 
 
@@ -87,7 +91,7 @@ def _named(line: Mapping[str, Any], start: str) -> dict[str, float]:
     return {name: value for name, value in line.items() if name.startswith(start) and isinstance(value, int | float)}
 
 
-def _configuration(standing: Standing, study: Study) -> dict[str, Any]:
+def _configuration(standing: Standing, study: Study, goals: Goals) -> dict[str, Any]:
     first = standing.trials[0]
     reached = [trial.epoch for trial in standing.trials if trial.epoch is not None]
     settings = {path: value for path, value in first.trained.items() if path != CHANGES}
@@ -105,14 +109,14 @@ def _configuration(standing: Standing, study: Study) -> dict[str, Any]:
         "epoch": max(reached, default=None),
         "overrides": dict(first.overrides),
         "settings": settings,
-        **_costs(standing.trials),
+        **_costs([trial for trial in standing.trials if goals.counts(trial)]),
         "experiment": _experiment(standing.trials),
     }
 
 
 def _costs(trials: Sequence[TrialRecord]) -> dict[str, float | None]:
-    """Means over the trials that ran to their end; none where no trial did."""
-    done = [trial.result for trial in trials if trial.state == "completed"]
+    """Means over these trials; none where there is none."""
+    done = [trial.result for trial in trials]
     found: dict[str, float | None] = {}
     for name in COSTS:
         known = [float(result[name]) for result in done if isinstance(result.get(name), int | float)]

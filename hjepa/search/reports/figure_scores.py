@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from hjepa.search.costs import COSTS
 from hjepa.search.reports.figure_style import AMBER, BLUE, GREEN, GREY, INK, colours, figure, legend_of_cells
 
 #: Costs that differ by more are drawn on a logarithmic axis.
@@ -72,13 +73,18 @@ def _effect(axes: Axes, place: int, row: Mapping[str, Any]) -> None:
 
 
 def pareto(found: Mapping[str, Any]) -> Figure | str:
-    """What a trial of each configuration at full budget cost, against its score, and the front of both."""
-    known = [e for e in found["configurations"] if e["rank"] is not None and e["device_seconds"]]
+    """What a trial of each configuration at full budget cost, against its score, and the front of the objectives:
+    of one, of its score and of device time; of several, the first cost is drawn.
+    """
+    several = found["objective"][1:]
+    cost = COSTS[several[0]["metric"]] if several else COSTS["device_hours"]
+    unit = cost.unit if several else 60.0
+    known = [e for e in found["configurations"] if e["rank"] is not None and e[cost.key]]
     if not known:
         return "no configuration with a score at full budget has a measured cost"
     drawn = figure(7.2, 4.2)
     axes = drawn.subplots()
-    minutes = [entry["device_seconds"] / 60 for entry in known]
+    minutes = [entry[cost.key] / unit for entry in known]
     scores = [entry["score"] for entry in known]
     for entry, x in zip(known, minutes, strict=True):
         if entry["sd"] is not None:
@@ -87,14 +93,15 @@ def pareto(found: Mapping[str, Any]) -> Figure | str:
     front = sorted(
         (x, entry["score"], entry["cell"]) for entry, x in zip(known, minutes, strict=True) if entry["front"]
     )
-    axes.step([x for x, _, _ in front], [y for _, y, _ in front], where="post", color=BLUE, lw=1.4, zorder=3)
+    if len(several) < 2 and cost.mode == "min":  # else the front is no such staircase
+        axes.step([x for x, _, _ in front], [y for _, y, _ in front], where="post", color=BLUE, lw=1.4, zorder=3)
     axes.plot([x for x, _, _ in front], [y for _, y, _ in front], "o", color=BLUE, ms=7, mew=0, zorder=4)
     for x, y, cell in front[-8:]:
         axes.annotate(cell, (x, y), xytext=(-7, 4), textcoords="offset points", fontsize=8.5, ha="right")
     if max(minutes) > WIDE * min(minutes):
         axes.set_xscale("log")
     axes.margins(0.08, 0.14)
-    axes.set_xlabel("device minutes a trial")
+    axes.set_xlabel(f"{several[0]['metric'].replace('_', ' ')} of a trial" if several else "device minutes a trial")
     axes.set_ylabel(f"{found['objective'][0]['metric']} on the hold-out")
     handles = [
         Line2D([], [], color=BLUE, marker="o", ms=6, lw=1.4, label="Pareto front"),

@@ -10,13 +10,13 @@ from hjepa.search import health
 from hjepa.search.ablation import comparisons
 from hjepa.search.records import StudyRecords
 from hjepa.search.reports import factorial as factorial_report
-from hjepa.search.reports import importance, levels, population
+from hjepa.search.reports import goals, importance, levels, population
 from hjepa.search.reports import stopping as stopping_report
 from hjepa.search.study import Study
 
 #: The keys of the JSON report that are made here.
 KEYS = (
-    *("factorial", "pairing", "importances", "agreement", "early_stopping", "population", "level_probes"),
+    *("goals", "factorial", "pairing", "importances", "agreement", "early_stopping", "population", "level_probes"),
     "findings",
 )
 
@@ -32,9 +32,9 @@ class Section(NamedTuple):
 def numbers(records: StudyRecords) -> dict[str, Any]:
     """The keys of the JSON report that are about the study as a whole, each with its `words`.
 
-    An ablation has `factorial` (null for designs that are not) and `pairing`, a search has `importances`; both have
-    `agreement` and `early_stopping`, a search that trains a population has `population`. `findings` say what is not
-    well, each with the key of the study file to change.
+    An ablation has `factorial` (null for designs that are not) and `pairing`, a search has `importances` and `goals`;
+    both have `agreement` and `early_stopping`, a search that trains a population has `population`. `findings` say what
+    is not well, each with the key of the study file to change.
     """
     study = Study.load(records.directory / "study.yaml")
     both = {
@@ -45,6 +45,7 @@ def numbers(records: StudyRecords) -> dict[str, Any]:
     if study.design is None:
         members = {"population": population.of_study(study, records)}
         found = {"importances": importance.of_search(study, records), **both, **members}
+        found["goals"] = goals.of_search(records)
         return found | {"findings": health.findings(study, records, found)}
     found = {
         "factorial": factorial_report.model(study, records),
@@ -59,6 +60,8 @@ def numbers(records: StudyRecords) -> dict[str, Any]:
 def sections(found: Mapping[str, Any]) -> list[Section]:
     """The tables of these numbers that have rows."""
     tables = [
+        Section("Pareto front", goals.front_columns(found.get("goals")), goals.front_rows(found.get("goals"))),
+        Section("Beyond a constraint", goals.BEYOND, goals.beyond_rows(found.get("goals"))),
         Section("Model of all cells", factorial_report.COLUMNS, factorial_report.rows(found.get("factorial"))),
         Section("Importances", importance.COLUMNS, importance.rows(found.get("importances"))),
         Section("Level probes", levels.COLUMNS, levels.rows(found.get("level_probes"))),

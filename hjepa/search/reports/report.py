@@ -16,6 +16,7 @@ from hjepa.runtime.files import to_json
 from hjepa.search import budget, reuse, selection, warm_start
 from hjepa.search.ablation import comparisons
 from hjepa.search.analysis import Standing, counts, floors, other_budgets, standings
+from hjepa.search.costs import COSTS
 from hjepa.search.records import SCHEMA_VERSION, StudyRecords, TrialRecord
 from hjepa.search.reports import ablation as ablation_report
 from hjepa.search.reports import details
@@ -52,11 +53,12 @@ def report(records: StudyRecords, style: Format) -> str:
 def content(records: StudyRecords) -> dict[str, Any]:
     """The JSON report: a contract with other programs, see `schema_version`.
 
-    `floor` is what the baseline's untrained encoder scores by the objective, mean over seeds; `at` says
-    that only trials at full budget can win; `trials` holds one row per configuration and seed. An
-    ablation's has `comparisons` too, one row each, in points; a search's has `selection`: the winner, and what its
-    confirmation on fresh seeds says. Further keys are those of report_numbers and details; `title`,
-    `heading` and `notes` are what is said of it all. LaTeX, HTML and figures are made from this alone.
+    `objective` is a list, the score first; `at` says which of a trial's scores counts, by default that at full budget,
+    so that no other trial can win. `floor` is what the baseline's untrained encoder scores by it, mean over seeds;
+    `trials` holds one row per configuration and seed. An ablation's has `comparisons` too, one row each, in points; a
+    search's has `selection`: the winner, and what its confirmation on fresh seeds says. Further keys are those of
+    report_numbers and details; `title`, `heading` and `notes` are what is said of it all. LaTeX, HTML and figures are
+    made from this alone.
     """
     numbers = report_numbers.numbers(records)
     notes = [note for note in _notes(records) if not note.startswith(NEXT)]
@@ -74,12 +76,13 @@ def _tabled(records: StudyRecords) -> dict[str, Any]:
 def _contract(records: StudyRecords) -> dict[str, Any]:
     """Its oldest keys."""
     trials = records.trials()
-    objective = {**records.spec["objective"], "at": "final_budget"}
+    goals = records.goals
+    beside = [{"metric": name, "mode": COSTS[name].mode, "at": None} for name in goals.costs]
     found = {
         "schema_version": SCHEMA_VERSION,
         "study": records.name,
-        "objective": [objective],
-        "floor": floors(trials).get(records.metric),
+        "objective": [{"metric": records.metric, "mode": "max", "at": goals.at}, *beside],
+        "floor": floors(trials).get(goals.scored),
         "trials": [row(records, trial) for trial in trials],
     }
     if is_ablation(records):
@@ -235,7 +238,7 @@ def _piped(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _title(records: StudyRecords) -> str:
-    return f"{records.name}: {records.spec['objective']['mode']} {records.metric} after {records.epochs} epochs"
+    return f"{records.name}: {records.goals.in_words(records.epochs)}"
 
 
 def _cells(standing: Standing) -> list[str]:
@@ -266,19 +269,18 @@ def _notes(records: StudyRecords) -> list[str]:
     """Floors, states, the winner and the next command."""
     trials = records.trials()
     measured = floors(trials)
-    floor, pixels = measured.get(records.metric), measured.get(f"pixels.{records.metric}")
+    metric = records.goals.scored
+    floor, pixels = measured.get(metric), measured.get(f"pixels.{metric}")
     named = [("untrained encoder", floor), ("raw pixels", pixels)]
     known = [f"{name} {value:.4f}" for name, value in named if value is not None]
-    notes = [f"floors ({records.metric}, baseline's mean over seeds): {', '.join(known) or 'not measured yet'}"]
+    notes = [f"floors ({metric}, baseline's mean over seeds): {', '.join(known) or 'not measured yet'}"]
     notes.append("trials: " + (", ".join(f"{count} {state}" for state, count in counts(trials).items()) or "none yet"))
     notes += [*warm_start.lines(records.directory), *reuse.lines(trials)]
     stopped = budget.ending(records.directory)
     if stopped is not None:
         notes.append(f"the last run ended before the study did: {stopped}")
-    if any(trial.metric not in (None, records.metric) for trial in trials):
-        notes.append(
-            f"a score by another metric than {records.metric} is from a trial without its full probe; it has no rank"
-        )
+    if any(trial.metric not in (None, metric) for trial in trials):
+        notes.append(f"a score by another metric than {metric} is from a trial without its full probe; it has no rank")
     notes += [
         f"{trial.id} {trial.state}: {trial.reason}" for trial in trials if trial.state in UNEXPECTED and trial.reason
     ]

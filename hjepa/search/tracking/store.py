@@ -33,6 +33,7 @@ from hjepa.search.tracking.values import (
     RECORD,
     STATE,
     STUDY,
+    TAG_LENGTH,
     TRIAL,
     WITHIN,
     Point,
@@ -186,7 +187,7 @@ class Store:
 
     def sync_study(self) -> None:
         """Mirror the study itself: its files, its report, the best checkpoints, and whether it has ended."""
-        from hjepa.search.analysis import winner  # noqa: PLC0415 - with the report, only when a study ends
+        from hjepa.search.analysis import front, standings, winner  # noqa: PLC0415 - with the report, only when a study ends
 
         trials = self._records.trials()
         files = present(self._records.directory, STUDY_RECORD)
@@ -195,6 +196,9 @@ class Store:
         best = winner(self._records)
         if best is not None and best.score is not None:
             named = {"hjepa.best_trial": best.trials[0].id, "hjepa.best_score": repr(best.score)}
+            if self._records.goals.several:
+                on_front = front(standings(self._records), self._records.goals)
+                named["hjepa.front"] = ", ".join(standing.trials[0].id for standing in on_front)[:TAG_LENGTH]
             ended = sum(trial.final for trial in trials)
             at = max(span(trial)[1] for trial in best.trials)
             point = Point("best_score", best.score, at, ended)
@@ -244,6 +248,7 @@ class Store:
 
     def _create_parent(self) -> _Held:
         tags = {STUDY: self._study, KIND: "study", "hjepa.objective": self._records.metric, **_origin()}
+        tags["hjepa.goals"] = self._records.goals.in_words(self._records.epochs)
         tags[PLACE] = place_of(self._records.directory)
         above = whole(self._records.directory)
         if above is not None:

@@ -71,6 +71,7 @@ def facts(trial: TrialRecord) -> dict[str, str]:
         "hjepa.identity": result.get("identity"),
         "hjepa.metric": trial.metric,
         "hjepa.epoch": trial.epoch,
+        "hjepa.scored_at": trial.scored_at,
         "hjepa.rung": trial.rung,
         "hjepa.duplicate_of": trial.duplicate_of,
         "hjepa.retried": trial.retried,
