@@ -19,7 +19,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"scheduler": {"type": "none", "grace": 0.5}}, r"scheduler\.grace: allowed only when scheduler\.type is asha"),
     (
         {"sampler": {"type": "tpa"}},
-        r"sampler\.type: got tpa; allowed tpe, random, gp, grid or cmaes; did you mean tpe\?",
+        r"sampler\.type: got tpa; allowed tpe, random, gp, grid, cmaes or nsgaii; did you mean tpe\?",
     ),
     (
         {"objective": {"metric": "probe.top2"}},
