@@ -175,6 +175,12 @@ def test_what_must_load_quickly_reaches_no_heavy_library(eager: grimp.ImportGrap
     assert loaded.stdout.strip() == "[]"
 
 
+def test_a_command_waits_for_torch_alone() -> None:
+    code = "import sys, hjepa.training; print([n for n in ('torchvision', 'sklearn', 'scipy') if n in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
+
+
 def test_no_import_cycles(graph: grimp.ImportGraph) -> None:
     own = {name for name in graph.modules if name.split(".")[0] == "hjepa"}
     imports = {name: graph.find_modules_directly_imported_by(name) & own for name in own}

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock
-from torchvision import datasets
 
 from hjepa.config import DataConfig
 from hjepa.data.cache import files_digest
@@ -18,47 +17,46 @@ from hjepa.overrides import ConfigError
 
 @dataclass(frozen=True)
 class Archive:
-    """A torchvision data set of a few binary files: its class, classes, native side, files of a split."""
+    """A torchvision data set of a few binary files: the name of its class, classes, native side, files of a split."""
 
-    kind: Any
+    name: str
     num_classes: int
     side: int
-    files: Callable[[DataConfig, bool], tuple[str, ...]]
-    open: Callable[[DataConfig, Path, bool], Any]
+    files: Callable[["Archive", DataConfig, bool], tuple[str, ...]]
+    open: Callable[["Archive", DataConfig, Path, bool], Any]
+
+    @property
+    def kind(self) -> Any:
+        """Its class."""
+        from torchvision import datasets  # noqa: PLC0415 - it takes seconds to load
+
+        return getattr(datasets, self.name)
 
 
-def _cifar_files(kind: Any) -> Callable[[DataConfig, bool], tuple[str, ...]]:
-    return lambda _config, train: tuple(name for name, _ in (kind.train_list if train else kind.test_list))
+def _cifar_files(archive: Archive, _config: DataConfig, train: bool) -> tuple[str, ...]:
+    return tuple(name for name, _ in (archive.kind.train_list if train else archive.kind.test_list))
 
 
-def _stl10_files(config: DataConfig, train: bool) -> tuple[str, ...]:
+def _open_cifar(archive: Archive, _config: DataConfig, root: Path, train: bool) -> Any:
+    return archive.kind(str(root), train)
+
+
+def _stl10_files(_archive: Archive, config: DataConfig, train: bool) -> tuple[str, ...]:
     if not train:
         return ("test_X.bin", "test_y.bin")
     labelled = ("train_X.bin", "train_y.bin")
     return labelled if config.stl10 == "labelled" else (*labelled, "unlabeled_X.bin")
 
 
-def _open_stl10(config: DataConfig, root: Path, train: bool) -> Any:
+def _open_stl10(archive: Archive, config: DataConfig, root: Path, train: bool) -> Any:
     split = "test" if not train else "train" if config.stl10 == "labelled" else "train+unlabeled"
-    return datasets.STL10(str(root), split)
+    return archive.kind(str(root), split)
 
 
 ARCHIVES = {
-    "cifar10": Archive(
-        datasets.CIFAR10,
-        10,
-        32,
-        _cifar_files(datasets.CIFAR10),
-        lambda _, root, train: datasets.CIFAR10(str(root), train),
-    ),
-    "cifar100": Archive(
-        datasets.CIFAR100,
-        100,
-        32,
-        _cifar_files(datasets.CIFAR100),
-        lambda _, root, train: datasets.CIFAR100(str(root), train),
-    ),
-    "stl10": Archive(datasets.STL10, 10, 96, _stl10_files, _open_stl10),
+    "cifar10": Archive("CIFAR10", 10, 32, _cifar_files, _open_cifar),
+    "cifar100": Archive("CIFAR100", 100, 32, _cifar_files, _open_cifar),
+    "stl10": Archive("STL10", 10, 96, _stl10_files, _open_stl10),
 }
 
 
@@ -83,7 +81,7 @@ def find_archive(config: DataConfig, root: Path | None) -> Entry:
     folder, size = root / base, config.image_size or archive.side
 
     def paths(train: bool) -> list[Path]:
-        return [folder / name for name in archive.files(config, train)]
+        return [folder / name for name in archive.files(archive, config, train)]
 
     if config.download and not all(path.exists() for path in paths(True) + paths(False)):
         _download(config, archive, root)
@@ -94,7 +92,7 @@ def find_archive(config: DataConfig, root: Path | None) -> Entry:
     def raw(train: bool) -> RawSplit:
         def read() -> Images:
             try:
-                opened = archive.open(config, root, train)
+                opened = archive.open(archive, config, root, train)
             except RuntimeError as error:  # torchvision's own checksum of the files
                 raise missing(config, root, base, " or damaged", fetch=True) from error
             array, labels = opened.data, getattr(opened, "labels", None)

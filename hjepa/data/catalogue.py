@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from hjepa.config import DataConfig
 from hjepa.data.archives import find_archive
@@ -36,6 +35,8 @@ def find(config: DataConfig) -> Entry:
 @functools.cache
 def _digits() -> tuple[ArrayImages, ArrayImages]:
     """Train and test of scikit-learn's 1,797 handwritten digits, uint8 [n, 3, 8, 8]; a fixed stratified split."""
+    from sklearn.datasets import load_digits  # noqa: PLC0415 - it takes seconds to load
+
     bunch = load_digits()
     grey = np.round(bunch.images * (255.0 / 16.0)).astype(np.uint8)
     pixels = np.ascontiguousarray(np.repeat(grey[:, None], 3, axis=1))

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image, ImageOps
-from torchvision.datasets.folder import default_loader
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -82,6 +81,7 @@ class FileImages:
         """One image, uint8 [3, size, size]. Raises ValueError for a file that is no image."""
         path = self.folder / os.fsdecode(self.names[index])
         try:
-            return square(default_loader(str(path)), self.size)
+            with Image.open(path) as image:
+                return square(image, self.size)
         except OSError as error:
             raise ValueError(f"{path}: cannot be read as an image ({error})") from error

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from torchvision import datasets
 
 from hjepa.data.images import Labels
 from hjepa.overrides import ConfigError
@@ -70,6 +69,8 @@ def list_images(folder: Path, memo: Path) -> Listing:
     if note.exists():
         with np.load(note) as stored:
             return Listing(classes, stored["names"], stored["labels"])
+    from torchvision import datasets  # noqa: PLC0415 - it takes seconds to load
+
     found = datasets.ImageFolder(str(folder), allow_empty=True).samples
     start = len(str(folder)) + 1
     names = np.array([os.fsencode(path[start:]) for path, _ in found], dtype=np.bytes_)

@@ -9,7 +9,6 @@ from hjepa.config import ViewsConfig
 from hjepa.data import corruption, photometric
 from hjepa.data.boxes import random_boxes
 from hjepa.data.parameters import SIMPLE_CROP_PADDING, ViewParameters
-from hjepa.data.randaugment import draw_operations, randaugment
 from hjepa.data.resample import full_matrix, mirrored, resample, resize_matrix, shifted
 from hjepa.runtime.streams import generator
 
@@ -64,6 +63,8 @@ class Views:
                 drawn["factor"] = 1.0 + config.color_jitter * (2.0 * uniform[:, :3] - 1.0)
                 drawn["order"] = uniform[:, 3:].argsort(1)
         elif config.augmentation == "randaugment":
+            from hjepa.data.randaugment import draw_operations  # noqa: PLC0415 - torchvision takes seconds to load
+
             drawn["operations"] = draw_operations(batch, config.randaugment_ops, stream("randaugment"))
         return drawn
 
@@ -140,6 +141,8 @@ class Views:
             factor, order = (tensor.to(view.device, non_blocking=True) for tensor in (params.factor, params.order))
             view = photometric.color_jitter(view, factor, order)
         if params.operations is not None:
+            from hjepa.data.randaugment import randaugment  # noqa: PLC0415 - as above
+
             view = randaugment(view, params.operations, self.config.randaugment_magnitude)
         return view
 

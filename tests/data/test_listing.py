@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torchvision
+from PIL import Image
 
 from hjepa.config import DataConfig
-from hjepa.data import imagenet100, images, listing
+from hjepa.data import imagenet100
 from hjepa.data.catalogue import find
 from hjepa.data.dataset import StreamedImages, open_dataset
 from hjepa.data.listing import Listing, list_images
@@ -85,13 +87,13 @@ def test_labels_are_numbered_anew_and_only_the_listed_classes_seen(root: Path) -
 
 def test_an_item_reads_one_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    load = images.default_loader
+    load = Image.open
 
-    def counted(path: str) -> object:
-        opened.append(path)
+    def counted(path: Path) -> Image.Image:
+        opened.append(str(path))
         return load(path)
 
-    monkeypatch.setattr(images, "default_loader", counted)
+    monkeypatch.setattr(Image, "open", counted)
     source = open_dataset(config(root, classes="classes.txt", loading="stream")).train
     assert isinstance(source, StreamedImages) and not opened
     assert source[7].shape == (3, 12, 12)
@@ -101,13 +103,13 @@ def test_an_item_reads_one_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_folder_is_walked_once_and_again_when_it_changes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, memo = root / "shapes" / "train", root / "memo"
     walks: list[str] = []
-    walk = listing.datasets.ImageFolder
+    walk = torchvision.datasets.ImageFolder
 
     def counted(path: str, **options: object) -> object:
         walks.append(path)
         return walk(path, **options)
 
-    monkeypatch.setattr(listing.datasets, "ImageFolder", counted)
+    monkeypatch.setattr(torchvision.datasets, "ImageFolder", counted)
     list_images(folder, memo)  # made a moment ago: not remembered
     settle(folder)
     first, again = list_images(folder, memo), list_images(folder, memo)
