@@ -1,6 +1,6 @@
 """How many epochs does early stopping save a search? Learning curves with a known optimum, paired seeds.
 
-    python -m benchmarks.search_efficiency [--seeds 20] [--curves experiments/grid_cifar10/curves.json]
+    python -m benchmarks.search_efficiency [--seeds 20] [--search NAME] [--curves experiments/grid_cifar10/curves.json]
 
 With `--curves` the curves are those that real trials left (benchmarks/landscapes.py makes the file); else they are
 simulated:
@@ -227,6 +227,7 @@ def main() -> None:
     """Search and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--search", default="", help="only the searches whose name holds this")
     parser.add_argument("--curves", type=Path, help="curves of real trials, in place of simulated ones")
     given = parser.parse_args()
     seeds = range(given.seeds)
@@ -236,7 +237,7 @@ def main() -> None:
     print(f"{len(seeds)} seeds")
     print(f"{'curves':12} {'search':24} {'median':>7} {'95 %':>13} {'worst':>6} {'never':>6}")
     for landscape in landscapes:
-        for arm, found in ratios(landscape, seeds, list(ARMS)).items():
+        for arm, found in ratios(landscape, seeds, [arm for arm in ARMS if given.search in arm]).items():
             low, high = interval(found) if len(set(found)) > 1 else (found[0], found[0])
             never = sum(value >= 1.0 for value in found) if arm != RANDOM else 0
             line = f"{np.median(found):7.2f} {low:6.2f}-{high:5.2f} {max(found):7.2f} {never:6}"
