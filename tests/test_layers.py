@@ -57,6 +57,7 @@ PURE = [
     "live",
     "owner",
     "plan",
+    "proposed",
     "records",
     "refusals",
     "reports.ablation",

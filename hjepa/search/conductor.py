@@ -254,22 +254,26 @@ class Conductor:
 
     def _propose(self, index: int) -> bool:
         """Write down a new configuration for every seed, or say why there is none; False: not yet."""
-        refusal = ""
-        for attempt in range(ATTEMPTS * self._refusals.more):
+        refusal, attempt, most = "", 0, ATTEMPTS * self._refusals.more
+        while True:
+            attempt += 1
             overrides = self._sampler.ask(index)
             if overrides is None:
-                self.exhausted = self._sampler.ended
+                self.exhausted = self._sampler.ended and f"{self._sampler.ended}{refusal}"
                 return self.exhausted is not None
             try:
                 config = self._study.config(overrides, self._study.spec.seeds[0])
                 self._check(config)
                 self._refusals.examine(overrides, config)
             except ConfigError as error:
-                refusal = str(error)
                 self._sampler.reject(index)
-                continue
+                refusal = f"; the last cannot run: {error}"
+                if attempt < most or self._sampler.walks:
+                    continue
+                self.exhausted = f"the sampler proposed {most} configurations that cannot run; the last: {error}"
+                return True
             name = config_hash(config, self._fingerprint(config))
-            if self._trials.is_known(name) and attempt < ATTEMPTS - 1 and not self._sampler.repeats:
+            if self._trials.is_known(name) and attempt < ATTEMPTS and not self._sampler.repeats:
                 self._sampler.reject(index)
                 continue
             for seed in self._study.seeds(index):
@@ -277,8 +281,6 @@ class Conductor:
             self._settle_duplicates(self._trials.configuration(index).values())
             self._settle_configuration(index)
             return True
-        self.exhausted = f"the sampler proposed {attempt + 1} configurations that cannot run; the last: {refusal}"
-        return True
 
     def _write_down(self, name: str, index: int, seed: int, overrides: Mapping[str, Any]) -> None:
         same = self._trials.same(name, seed)

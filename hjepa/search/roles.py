@@ -12,11 +12,17 @@ class Proposer(Protocol):
     """Where configurations come from: the sampler of a search, the cells of an ablation.
 
     `repeats`: a known configuration may be proposed again. `ended`: why `ask` answered None for good; None
-    where an answer may come when more trials have ended.
+    where an answer may come when more trials have ended. `walks`: every proposal is another one, until there are no
+    more, so that many in a row which cannot run say nothing of the next.
     """
 
     repeats: bool
     ended: str | None
+
+    @property
+    def walks(self) -> bool:
+        """See above."""
+        ...
 
     def ask(self, index: int) -> dict[str, Any] | None:
         """The overrides of a new configuration."""

@@ -21,20 +21,14 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from hjepa.search.files import mend_journal
 from hjepa.search.goals import Goals
+from hjepa.search.proposed import FIRST, INDEX, KNOWN, LOST, POINT, Proposed, State
 from hjepa.search.roles import Outcome
 from hjepa.search.sections import SamplerSpec
 from hjepa.search.space import Dimension, Space
 from hjepa.search.study import cell_name
 from hjepa.search.warm_start import WarmStart
 
-#: Attributes of a trial that another study ran, and of one that was to be tried first: its place among these.
-_KNOWN, _FIRST = "known", "first"
 _STATES = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-_SCORED = (TrialState.COMPLETE, TrialState.PRUNED)
-#: Attributes of an Optuna trial: its configuration, the point of a grid, and that a killed driver left it unused.
-_INDEX, _POINT, _LOST = "index", "point", "lost"
-
-
 #: After so many proposals in a row that failed or were refused the next one is drawn at random.
 _STUCK = 10
 #: The constraint that a configuration does not keep which was stopped early, where there are several objectives.
@@ -49,6 +43,11 @@ class StudySampler:
     repeats = False
     #: Why `ask` answers None, for good.
     ended: str | None = "the grid has no more points"
+
+    @property
+    def walks(self) -> bool:
+        """Whether each proposal is another one, until there are no more."""
+        return self._spec.type == "grid"
 
     def __init__(
         self,
@@ -73,6 +72,7 @@ class StudySampler:
         self._startup = max(2, min(10, trials // 3))
         self._grid = space.grid() if spec.type == "grid" else []
         self._first: Sequence[Mapping[str, Any]] = ()
+        self._proposed = Proposed()
         self._study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(journal))),
             study_name=name,
@@ -80,9 +80,12 @@ class StudySampler:
             sampler=RandomSampler(),
             load_if_exists=True,
         )
-        for trial in self._study.get_trials(deepcopy=False):  # a driver that was killed had not named them yet
-            if not trial.state.is_finished() and _INDEX not in trial.user_attrs:
+        for trial in self._study.get_trials(deepcopy=False):
+            attributes, state = trial.user_attrs, _standing(trial.state)
+            if state == "running" and INDEX not in attributes:  # a driver that was killed had not named it yet
                 self._strike_out(trial)
+                attributes, state = {LOST: True}, "failed"
+            self._proposed.enter(attributes, state)
 
     def ask(self, index: int) -> dict[str, Any] | None:
         """The overrides of a new configuration; None when a grid has been walked to its end.
@@ -95,18 +98,16 @@ class StudySampler:
             if values is not None:
                 self.adopt(0, values)
             return {}
-        lost = [trial for trial in self._trials() if trial.user_attrs[_INDEX] == index and trial.state in _SCORED]
-        if lost:  # its record is gone: the same configuration again, whose result may still be there
-            return {path: _decoded(self._space[path], value) for path, value in lost[0].params.items()}
-        tried = {trial.user_attrs.get(_FIRST) for trial in self._trials() if _LOST not in trial.user_attrs}
-        place = next((number for number in range(len(self._first)) if number not in tried), None)
+        if index in self._proposed.scored:  # its record is gone: the same again, whose result may still be there
+            lost = self._trial(self._proposed.scored[index])
+            return {path: _decoded(self._space[path], value) for path, value in lost.params.items()}
+        place = next((number for number in range(len(self._first)) if number not in self._proposed.firsts), None)
         if place is not None:
             self.adopt(index, self._first[place], first=place)
             return dict(self._first[place])
         if self._spec.type != "grid":
             return self._suggest(index)
-        walked = {trial.user_attrs.get(_POINT) for trial in self._trials() if _LOST not in trial.user_attrs}
-        point = next((number for number in range(len(self._grid)) if number not in walked), None)
+        point = next((number for number in range(len(self._grid)) if number not in self._proposed.points), None)
         if point is None:
             return None
         self.adopt(index, self._grid[point], point)
@@ -119,19 +120,19 @@ class StudySampler:
     def start_from(self, warm: WarmStart) -> None:
         """Let Optuna know of what other studies ran, each once, and propose first what is to be tried first."""
         self._first = warm.first
-        entered = sum(_KNOWN in trial.user_attrs for trial in self._study.get_trials(deepcopy=False))
+        entered = self._proposed.known
         for number, known in enumerate(warm.known[entered:], start=entered):
             dimensions = {path: self._space[path] for path in known.overrides}
-            self._study.add_trial(
-                create_trial(
-                    state=_STATES[known.outcome],
-                    value=known.value,
-                    params={path: encoded(dimensions[path], value) for path, value in known.overrides.items()},
-                    distributions={path: distribution(dimension) for path, dimension in dimensions.items()},
-                    user_attrs={_KNOWN: number},
-                    intermediate_values=dict(known.history),
-                )
+            trial = create_trial(
+                state=_STATES[known.outcome],
+                value=known.value,
+                params={path: encoded(dimensions[path], value) for path, value in known.overrides.items()},
+                distributions={path: distribution(dimension) for path, dimension in dimensions.items()},
+                user_attrs={KNOWN: number},
+                intermediate_values=dict(known.history),
             )
+            self._study.add_trial(trial)
+            self._proposed.enter(trial.user_attrs, _standing(trial.state))
 
     def adopt(
         self, index: int, overrides: Mapping[str, Any], point: int | None = None, first: int | None = None
@@ -142,7 +143,7 @@ class StudySampler:
         if point is None and overrides in self._grid:
             point = self._grid.index(dict(overrides))
         fixed = {path: encoded(self._space[path], value) for path, value in overrides.items()}
-        self._study.enqueue_trial(fixed, user_attrs={_POINT: point, _FIRST: first})
+        self._study.enqueue_trial(fixed, user_attrs={POINT: point, FIRST: first})
         self._suggest(index)
 
     def reject(self, index: int) -> None:
@@ -151,9 +152,11 @@ class StudySampler:
 
     def forget(self, index: int) -> None:
         """Withdraw a proposal that was written down nowhere: the next one under this index is the same again."""
-        number = self.running().get(index)
+        number = self._proposed.running.get(index)
         if number is not None:
-            self._strike_out(self._study.get_trials(deepcopy=False)[number])
+            trial = self._trial(number)
+            self._strike_out(trial)
+            self._proposed.lose(index, trial.user_attrs)
 
     def tell(
         self,
@@ -169,63 +172,67 @@ class StudySampler:
         does not keep a constraint of its own, so that something is learned of it and it stands below all others.
         Does nothing for a configuration that Optuna was not told of, or has been told the end of.
         """
-        number = self.running().get(index)
+        number = self._proposed.running.get(index)
         if number is None:
             return
-        frozen = self._study.get_trials(deepcopy=False)[number]
+        frozen = self._trial(number)
         self._study.sampler = RandomSampler()  # opening a trial again draws from the sampler; draw nothing of value
         trial = Trial(self._study, frozen._trial_id)
         if outcome != "failed":
             self._constrain(trial, facts or {})
+        state, values = _STATES[outcome], None if value is None or outcome != "completed" else [value]
         if self._goals.several:
-            self._tell_several(trial, outcome, value, history or {}, facts or {})
-            return
-        for epoch, score in sorted((history or {}).items()):
-            if epoch not in frozen.intermediate_values:
-                trial.report(score, epoch)
-        self._study.tell(trial, value if outcome == "completed" else None, state=_STATES[outcome])
+            values = self._several(trial, outcome, value, history or {}, facts or {})
+            state = TrialState.FAIL if values is None else TrialState.COMPLETE
+        else:
+            for epoch, score in sorted((history or {}).items()):
+                if epoch not in frozen.intermediate_values:
+                    trial.report(score, epoch)
+        self._study.tell(trial, values, state=state)
+        self._proposed.end(index, _standing(state))
 
     def _constrain(self, trial: Trial, facts: Mapping[str, float]) -> None:
         for limit in self._goals.limits:  # one that was not measured counts as not kept
             trial.set_constraint(limit.name, limit.excess(facts[limit.name]) if limit.name in facts else 1.0)
 
-    def _tell_several(
+    def _several(
         self,
         trial: Trial,
         outcome: Outcome,
         value: float | None,
         history: Mapping[int, float],
         facts: Mapping[str, float],
-    ) -> None:
+    ) -> list[float] | None:
+        """What Optuna is told of several objectives; None where one was not measured."""
         score = history[max(history)] if outcome == "pruned" and history else value
         values = None if score is None or outcome == "failed" else self._goals.values(score, facts)
-        if values is None:
-            self._study.tell(trial, state=TrialState.FAIL)
-            return
-        trial.set_constraint(_STOPPED, 1.0 if outcome == "pruned" else 0.0)
-        self._study.tell(trial, values)
+        if values is not None:
+            trial.set_constraint(_STOPPED, 1.0 if outcome == "pruned" else 0.0)
+        return values
 
     def running(self) -> dict[int, int]:
         """Optuna's number of each configuration whose end it has not been told."""
-        return {trial.user_attrs[_INDEX]: trial.number for trial in self._trials() if trial.state == TrialState.RUNNING}
+        return dict(self._proposed.running)
 
     def told(self) -> set[int]:
         """Configurations that Optuna knows: running, or ended with a score."""
-        known = (TrialState.RUNNING, *_SCORED)
-        return {trial.user_attrs[_INDEX] for trial in self._trials() if trial.state in known}
+        return {*self._proposed.running, *self._proposed.scored}
 
     def _strike_out(self, trial: FrozenTrial) -> None:
         storage = self._study._storage
-        storage.set_trial_user_attr(trial._trial_id, _LOST, True)
+        storage.set_trial_user_attr(trial._trial_id, LOST, True)
         storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
-    def _trials(self) -> list[FrozenTrial]:
-        return [trial for trial in self._study.get_trials(deepcopy=False) if _INDEX in trial.user_attrs]
+    def _trial(self, number: int) -> FrozenTrial:
+        """One trial by its number, without a look at the others."""
+        storage = self._study._storage
+        return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number))
 
     def _suggest(self, index: int) -> dict[str, Any]:
         self._study.sampler = self._fresh_sampler()
         trial = self._study.ask()
-        trial.set_user_attr(_INDEX, index)
+        trial.set_user_attr(INDEX, index)
+        self._proposed.enter(trial.user_attrs, "running")
         assigned: dict[str, Any] = {}
         for dimension in self._space.dimensions:
             if self._space.is_active(dimension, assigned):
@@ -246,10 +253,8 @@ class StudySampler:
 
     def _fresh_sampler(self) -> BaseSampler:
         """A sampler whose draws depend on the study's seed and history alone, so that a restart changes nothing."""
-        known = self._study.get_trials(deepcopy=False)
-        asked = sum(_LOST not in trial.user_attrs for trial in known)
-        seed = int(np.random.SeedSequence([self._spec.seed, asked]).generate_state(1)[0])
-        if len(known) >= _STUCK and all(trial.state == TrialState.FAIL for trial in known[-_STUCK:]):
+        seed = int(np.random.SeedSequence([self._spec.seed, self._proposed.asked]).generate_state(1)[0])
+        if self._proposed.stuck(_STUCK):
             return RandomSampler(seed=seed)  # nothing is learned of what fails: it would be proposed again and again
         with warnings.catch_warnings():
             # `group` and GPSampler are marked experimental; both are wanted (conditional dimensions; small budgets).
@@ -265,6 +270,13 @@ class StudySampler:
                     return NSGAIISampler(population_size=self._generation, seed=seed)
                 case _:
                     return RandomSampler(seed=seed)
+
+
+def _standing(state: TrialState) -> State:
+    """A state of Optuna's, as far as it matters here."""
+    if state == TrialState.FAIL:
+        return "failed"
+    return "scored" if state.is_finished() else "running"
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:

@@ -315,6 +315,21 @@ def test_rungs_of_an_earlier_run_count_for_the_next(bench: Callable[..., Bench])
     assert study.execute(again, trial, [0.1, 0.1, 0.1]) is not None
 
 
+def test_a_grid_is_walked_past_any_number_of_points_that_cannot_run(bench: Callable[..., Bench]) -> None:
+    def check(config: Config) -> None:
+        if 1e-3 < config.optim.lr < 0.014:
+            raise ConfigError(["optim.lr: impossible"])
+
+    space = {"optim.lr": {"uniform": [0.001, 0.016], "step": 0.001}}
+    study = bench(check, space=space, sampler={"type": "grid"}, budget={"trials": 16, "epochs": 3})
+    conductor = study.open()
+    study.finish(conductor, lambda trial: 0.5)
+    assert [round(trial.overrides.get("optim.lr", 0.001), 4) for trial in conductor.records.trials()] == [
+        *(0.001, 0.014, 0.015, 0.016)
+    ]
+    assert conductor.exhausted == "the grid has no more points"
+
+
 def test_impossible_proposals_are_skipped_and_then_end_the_study(bench: Callable[..., Bench]) -> None:
     def check(config: Config) -> None:
         if config.optim.lr != 1e-3:

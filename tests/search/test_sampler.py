@@ -157,6 +157,42 @@ def test_a_driver_that_is_killed_in_the_middle_of_a_proposal_makes_it_again(
         assert list(again.running()) == [6]
 
 
+def test_a_proposal_and_its_end_look_once_at_all_trials(
+    make: Callable[..., StudySampler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Optuna's own look for trials that wait to be asked; what a trial costs does not grow by more."""
+    looks, get = [], JournalStorage.get_all_trials
+
+    def looked(self: JournalStorage, *arguments: Any, **keys: Any) -> list[FrozenTrial]:
+        looks.append(keys)
+        return get(self, *arguments, **keys)
+
+    sampler = make(space=NUMERIC, sampler={"type": "random"})
+    monkeypatch.setattr(JournalStorage, "get_all_trials", looked)
+    for index in range(1, 4):
+        looks.clear()
+        sampler.ask(index)
+        sampler.running()
+        sampler.told()
+        sampler.tell(index, "pruned", None, {1: 0.1, 2: 0.2})
+        assert len(looks) == 1
+
+
+def test_what_a_reopened_journal_knows_is_what_was_known(make: Callable[..., StudySampler]) -> None:
+    sampler = make(sampler={"type": "random"})
+    for index, end in enumerate(("completed", "pruned", "failed", None, "rejected", "forgotten", None)):
+        sampler.ask(index)
+        if end in ("completed", "pruned", "failed"):
+            sampler.tell(index, end, 0.5 if end == "completed" else None)  # type: ignore[arg-type]
+        elif end == "rejected":
+            sampler.reject(index)
+        elif end == "forgotten":
+            sampler.forget(index)
+    again = make(sampler={"type": "random"})
+    assert vars(again._proposed) == vars(sampler._proposed)
+    assert (set(again.running()), again.told()) == ({3, 6}, {0, 1, 3, 6})
+
+
 def test_a_configuration_from_the_records_can_be_entered(make: Callable[..., StudySampler], tmp_path: Path) -> None:
     sampler = make()
     sampler.adopt(3, {"optim.lr": 0.005, "views.augmentation": "three_augment", "views.color_jitter": 0.2})

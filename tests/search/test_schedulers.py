@@ -92,7 +92,9 @@ class Driver:
     def told(self) -> list[tuple[Any, ...]]:
         """What Optuna knows of each configuration."""
         return sorted(
-            (t.user_attrs["index"], t.state.name, t.value, t.intermediate_values) for t in self.sampler._trials()
+            (t.user_attrs["index"], t.state.name, t.value, t.intermediate_values)
+            for t in self.sampler._study.get_trials()
+            if "index" in t.user_attrs
         )
 
 

@@ -33,6 +33,8 @@ class FixedCells:
 
     #: Two cells may be one configuration: it runs once, and both have its score.
     repeats = True
+    #: Asked again, it answers with the same cell.
+    walks = False
 
     def __init__(self, design: Design, metric: str, trials: Callable[[], list[TrialRecord]]) -> None:
         """`trials` reads the records: a path is decided from them."""
