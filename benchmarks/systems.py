@@ -58,9 +58,9 @@ def measure(name: str, sets: list[str], rounds: int) -> Row:
     except ConfigError as error:
         return Row(name, problem=str(error))
     step = steps(run)
-    before = peak_memory(run)
+    before = peak_memory(run) or 0
     seconds = [step() for _ in range(WARM_UP + rounds)][WARM_UP:]
-    peak = peak_memory(run) - before
+    peak = (peak_memory(run) or 0) - before
     with kept_bytes() as kept:
         step()
     device = run.device

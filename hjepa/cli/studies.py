@@ -6,6 +6,7 @@ from pathlib import Path
 from hjepa.cli.options import Asked
 from hjepa.search.extension import continued
 from hjepa.search.study import Study
+from hjepa.search.warm_start import check_sources
 
 
 def asked_for(asked: Asked) -> tuple[Study, Path]:
@@ -19,6 +20,7 @@ def asked_for(asked: Asked) -> tuple[Study, Path]:
     from hjepa.training import check  # only now: what is wrong in the file is said at once
 
     study.check(check)
+    check_sources(study, directory)
     return study, directory
 
 

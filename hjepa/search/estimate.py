@@ -15,6 +15,7 @@ from hjepa.search.durations import clock
 from hjepa.search.plan import Plan
 from hjepa.search.records import StudyRecords
 from hjepa.search.stopping.expected import expected_share
+from hjepa.search.stopping.population import intervals
 from hjepa.search.stopping.rule import Rule
 from hjepa.search.stopping.schedulers import make_rule
 
@@ -107,7 +108,7 @@ def estimate(plan: Plan, measure: Measure, progress: Progress | None = None, *, 
     workers = plan.study.spec.resources.workers
     training = factor * statistics.fmean(cell.training for cell in cells) / workers
     probes = factor * statistics.fmean(cell.probes for cell in cells)
-    start = statistics.fmean(cell.start for cell in cells) + TRIAL_START
+    start = (statistics.fmean(cell.start for cell in cells) + TRIAL_START) * (1 + _waits(plan))
     ended = _ended(plan)
     trials = max(0, executed(plan) - ended)
     share = stopping_share(plan)
@@ -125,7 +126,7 @@ def estimate(plan: Plan, measure: Measure, progress: Progress | None = None, *, 
         low=low / workers,
         high=high / workers,
         share=share,
-        seconds=min(longest, hurried) if trials else 0.0,
+        seconds=(min(longest, hurried) if share < 1 else longest) if trials else 0.0,
         longest=longest if trials else 0.0,
         device_seconds=used * workers,
         checkpoint_bytes=trials * statistics.fmean(cell.checkpoint_bytes for cell in cells),
@@ -196,6 +197,12 @@ def stopping_share(plan: Plan) -> float:
         return 1.0
     reports = sorted({*range(base.probe_interval, plan.study.epochs, base.probe_interval), plan.study.epochs})
     return expected_share(lambda: _rule(plan), reports, plan.trials)
+
+
+def _waits(plan: Plan) -> int:
+    """How often every trial waits for the others, and then starts again where it stood: in a population."""
+    spec = plan.study.spec.scheduler
+    return len(intervals(spec, plan.study.base)) if spec.type == "pbt" else 0
 
 
 def _rule(plan: Plan) -> Rule:

@@ -19,7 +19,8 @@ def continued(
 
     What a study file asks for is the least: trials and seeds that were added stay, unless `trials` or `seeds` (those of
     the command line) say how many there are to be. The same extension asked for again before it has ended is the same.
-    Raises ConfigError for an extension of nothing, of an ablation, or beside `trials`.
+    Raises ConfigError for an extension of nothing, of an ablation, or beside `trials`, and for members that would come
+    too late to a population.
     """
     _refuse(study, directory, extend, trials)
     if not (directory / "study.yaml").is_file():
@@ -36,7 +37,22 @@ def continued(
         if extend is not None:
             total = _extended(records, study, total, extend)
         update["budget"] = study.spec.budget.model_copy(update={"trials": total})
-    return replace(study, spec=study.spec.model_copy(update=update))
+    found = replace(study, spec=study.spec.model_copy(update=update))
+    if study.spec.scheduler.type == "pbt":
+        flags = {"--extend": extend, "--trials": trials, "budget.trials": found.spec.budget.trials}
+        _refuse_late(records, found, flags)
+    return found
+
+
+def _refuse_late(records: StudyRecords, study: Study, flags: Mapping[str, int | None]) -> None:
+    """A population whose members have been compared takes no more: they would have no part in what it did."""
+    compared = any(trial.promoted is not None for trial in records.trials_at(study.epochs))
+    members, asked = _so_far(records, study), study.spec.budget.trials or 0
+    if compared and asked > members:
+        name, value = next((name, value) for name, value in flags.items() if value is not None)
+        most = "none" if name == "--extend" else f"at most {members}"
+        why = f"the population in {records.directory} has been compared, and who comes later would have no part in it"
+        raise ConfigError([problem(name, value, f"{most}: {why}", source=study.source)])
 
 
 def _refuse(study: Study, directory: Path, extend: int | None, trials: int | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hjepa.overrides import ConfigError, shown
-from hjepa.search.analysis import Standing, floors, standings
+from hjepa.search.analysis import Standing, floors, front, standings
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.space import Dimension
 from hjepa.search.states import CAUSES
@@ -63,9 +63,10 @@ def _search(
 ) -> Iterator[Finding]:
     scored = [standing for standing in standings(records) if standing.complete and standing.score is not None]
     yield from _floor(records, trials, scored)
+    best = front(scored, records.goals) if records.goals.several else scored[: max(1, math.floor(BEST * len(scored)))]
     if study.spec.scheduler.type != "pbt":  # the members of a population are copies of each other
         yield from _few(study, trials, scored)
-        yield from _edges(study, scored)
+        yield from _edges(study, best)
     yield from _toggles(study, numbers)
     yield from _stopping(study, numbers)
 
@@ -84,18 +85,17 @@ def _few(study: Study, trials: Sequence[TrialRecord], scored: Sequence[Standing]
 
 def _floor(records: StudyRecords, trials: Sequence[TrialRecord], scored: Sequence[Standing]) -> Iterator[Finding]:
     """The best is no better than an encoder that was never trained."""
-    floor = floors(trials).get(records.metric)
+    floor = floors(trials).get(records.goals.scored)
     if not scored or floor is None or scored[0].score is None or scored[0].score > floor:
         return
     text = f"the best configuration scores {scored[0].score:.4f}, the untrained encoder {floor:.4f}"
     yield Finding("floor not beaten", text, "budget.epochs", f"more than {records.epochs}")
 
 
-def _edges(study: Study, scored: Sequence[Standing]) -> Iterator[Finding]:
+def _edges(study: Study, leaders: Sequence[Standing]) -> Iterator[Finding]:
     """The best lie at one edge of a range, too many for chance, and the range could be wider."""
     base = study.space.active({path: study.space.base[path] for path in study.space.paths})
-    count = max(1, math.floor(BEST * len(scored)))
-    best = [dict(entry.trials[0].trained if entry.trials[0].index else base) for entry in scored[:count]]
+    best = [dict(entry.trials[0].trained if entry.trials[0].index else base) for entry in leaders]
     for dimension in study.space.dimensions:
         places = [_place(dimension, point[dimension.path]) for point in best if dimension.path in point]
         inside = [place for place in places if 0 <= place <= 1]
@@ -112,7 +112,7 @@ def _edges(study: Study, scored: Sequence[Standing]) -> Iterator[Finding]:
                     f"{many} of the best {len(inside)} values of {dimension.path} lie at the {end} end of its range, "
                     f"{bound:g}",
                     f"space.{dimension.path}",
-                    f"a {end} bound of {wider:g}",
+                    f"{'an' if end == 'upper' else 'a'} {end} bound of {wider:g}",
                 )
 
 
@@ -191,8 +191,9 @@ def _stopping(study: Study, numbers: Mapping[str, Any]) -> Iterator[Finding]:
         text = f"scores at epoch {rung['epoch']} hardly tell the order at the end (Spearman {rung['spearman']:+.2f})"
     else:
         return
-    grace = min(1.0, 2 * study.spec.scheduler.grace)
-    yield Finding("early stopping too aggressive", text, "scheduler.grace", f"{grace:g} in place of {grace / 2:g}")
+    grace = study.spec.scheduler.grace
+    longer = f"{min(1.0, 2 * grace):g} in place of {grace:g}"
+    yield Finding("early stopping too aggressive", text, "scheduler.grace", longer)
 
 
 def _ablation(numbers: Mapping[str, Any]) -> Iterator[Finding]:
@@ -230,14 +231,23 @@ def _said(cause: str) -> str:
     return cause.replace("_", " ") if cause in _AGAINST else f"failed with {shown(cause)}"
 
 
+def _value(study: Study, trial: TrialRecord, path: str) -> str | None:
+    """What a trial has of a searched field, in words; None where the field does not act in it."""
+    if trial.index:
+        return shown(trial.trained[path]) if path in trial.trained else None
+    active = study.space.is_active(study.space[path], study.space.base)
+    return shown(study.space.base[path]) if active else None
+
+
 def _remedy(
     study: Study, cause: str, ended: Sequence[TrialRecord], completed: Sequence[TrialRecord]
 ) -> tuple[str, str]:
     """The key to change: a choice that all of them share and none that completed has, else what helps against it."""
     for path in study.space.paths:
-        values = {shown(trial.trained.get(path)) for trial in ended}
-        well = {shown(trial.trained.get(path, study.space.base[path])) for trial in completed}
-        if len(values) == 1 and study.space[path].kind == "choice" and not values & well and completed:
+        values = {_value(study, trial, path) for trial in ended}
+        well = {_value(study, trial, path) for trial in completed}
+        one = len(values) == 1 and None not in values
+        if one and study.space[path].kind == "choice" and not values & well and completed:
             return f"space.{path}", f"leave out {values.pop()}, which all of them have and none that completed"
     if cause in _AGAINST:
         key, action = _AGAINST[cause]

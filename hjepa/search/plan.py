@@ -88,20 +88,36 @@ def render(plan: Plan) -> str:
     study, spec = plan.study, plan.study.spec
     lines = [
         f"study        {study.name} ({study.source})",
-        f"objective    {Goals.of(study.resolved()).in_words(study.epochs)}, on the hold-out",
+        f"objective    {Goals.of(study.resolved()).in_words(study.epochs)} (scores on the hold-out)",
         f"trials       {_trials(plan)}",
         f"epochs       {study.epochs} a trial; cheap probe every {study.base.probe_interval}",
-        f"stopping     {schedulers.in_words(spec.scheduler, study.base)}",
+        f"stopping     {schedulers.in_words(spec.scheduler, study.base)}{_by_score(study)}",
         f"resources    {_resources(plan)}",
         f"results      {plan.directory}",
     ]
     lines[3:3] = _budget(plan)
     if study.design is not None:
         return "\n".join([*lines, *outline.lines(study, plan.directory)])
-    lines.insert(len(lines) - 2, f"sampler      {spec.sampler.type}, seed {spec.sampler.seed}; the baseline runs first")
+    lines.insert(len(lines) - 2, f"sampler      {_sampler(plan)}")
     lines.append("space")
     lines += [f"  {line}" for dimension in study.space.dimensions for line in _dimension(dimension, plan)]
     return "\n".join(lines)
+
+
+def _by_score(study: Study) -> str:
+    """What stopping means for several objectives."""
+    goals = Goals.of(study.resolved())
+    if not goals.several or study.spec.scheduler.type == "none":
+        return ""
+    return f"; by {goals.metric} alone: what scores less is stopped, however cheap"
+
+
+def _sampler(plan: Plan) -> str:
+    spec = plan.study.spec
+    text = f"{spec.sampler.type}, seed {spec.sampler.seed}; the baseline runs first"
+    if spec.scheduler.type == "pbt" and spec.sampler.type == "tpe" and not spec.warm_start:
+        text += "; at random, as a whole population is proposed before any of it has a score"
+    return text
 
 
 def _trials(plan: Plan) -> str:
@@ -127,7 +143,8 @@ def _budget(plan: Plan) -> list[str]:
     if asked.device_hours is None and asked.total_epochs is None:
         return []
     there = StudyRecords.open(plan.directory) if (plan.directory / "study.yaml").is_file() else None
-    spent = budget.Spent() if there is None else budget.spent_in(there.trials(), plan.study.spec.resources.workers)
+    known = [] if there is None else there.all_trials()
+    spent = budget.spent_in(known, plan.study.spec.resources.workers)
     return [f"budget       {budget.in_words(budget.parts(asked, spent))}"]
 
 

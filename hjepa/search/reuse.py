@@ -4,17 +4,25 @@ Their results are copied into this study, marked with where they come from, and 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from hjepa.config import Config
-from hjepa.overrides import identity
+from hjepa.overrides import ConfigError, identity
 from hjepa.runtime.files import write_bytes
 from hjepa.search.records import StudyRecords
+from hjepa.search.study import Study
 from hjepa.search.trial_record import TrialRecord
 
 #: Files that are copied with a result.
 COPIED = ("metrics.jsonl", "experiment.yaml")
+
+
+def check_reuse(study: Study, directories: Sequence[Path]) -> None:
+    """Raise ConfigError where results of other studies cannot stand for this one's."""
+    if study.spec.scheduler.type == "pbt" and directories:
+        why = "a member that has ended could not be copied, nor copy"
+        raise ConfigError([f"--reuse: allowed only without scheduler.type pbt: {why} ({study.source})"])
 
 
 class Library:
@@ -27,7 +35,7 @@ class Library:
         self._known: dict[str, tuple[StudyRecords, TrialRecord]] = {}
         for directory in directories:
             records = StudyRecords.open(directory.absolute())
-            for trial in records.trials():
+            for trial in records.all_trials():
                 name = trial.result.get("identity")
                 tested = not test or (trial.directory / "test.json").is_file()
                 if trial.state == "completed" and isinstance(name, str) and tested:

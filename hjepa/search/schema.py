@@ -152,16 +152,16 @@ def _one_kind(spec: StudySpec, source: str) -> StudySpec:
             spec = spec.model_copy(update={"scheduler": SchedulerSpec(type="none")})
     if spec.scheduler.variant == "promotion" and spec.resources.workers > 1:
         problems.append(f"resources.workers: got {spec.resources.workers}; allowed 1 with scheduler.variant promotion")
-    problems += [*_not_a_population(spec), *_wrong_goals(spec)]
+    problems += _wrong_goals(spec)
     if problems:
         raise ConfigError([f"{line} ({source})" for line in problems])
     return spec
 
 
-def _not_a_population(spec: StudySpec) -> list[str]:
-    """What keeps a study from training its trials as one population."""
+def refuse_no_population(spec: StudySpec, source: str) -> None:
+    """Raise ConfigError for what keeps a study, as the command line asks for it, from training as one population."""
     if spec.scheduler.type != "pbt":
-        return []
+        return
     problems = []
     if spec.ablation is not None:
         problems.append("scheduler.type: got pbt; allowed only with a space: the cells of an ablation copy nothing")
@@ -169,7 +169,13 @@ def _not_a_population(spec: StudySpec) -> list[str]:
         problems.append(f"resources.workers: got {spec.resources.workers}; allowed 1 with scheduler.type pbt")
     if len(spec.seeds) > 1:
         problems.append(f"seeds: got {shown(list(spec.seeds))}; allowed one with scheduler.type pbt, which all share")
-    return problems
+    if spec.budget.trials == 1:
+        problems.append("budget.trials: got 1; allowed at least 2 with scheduler.type pbt: one has nobody to copy")
+    if spec.sampler.type == "cmaes" or (spec.sampler.type == "gp" and not spec.warm_start):
+        why = "all are proposed before any has a score"
+        problems.append(f"sampler.type: got {spec.sampler.type}; allowed tpe, random or grid with pbt: {why}")
+    if problems:
+        raise ConfigError([f"{line} ({source})" for line in problems])
 
 
 def _wrong_goals(spec: StudySpec) -> list[str]:
@@ -251,7 +257,7 @@ def _place(loc: tuple[Any, ...]) -> tuple[str, type[BaseModel]]:
         if isinstance(part, int):  # an item of a list: its keys are those of the list's section
             continue
         info = model.model_fields.get(str(part))
-        inside = _section(info.annotation) if info is not None else None
+        inside = section(info.annotation) if info is not None else None
         if inside is None:
             break
         if len(names) < len(loc):
@@ -261,12 +267,12 @@ def _place(loc: tuple[Any, ...]) -> tuple[str, type[BaseModel]]:
 
 def _is_field(path: str) -> bool:
     """Whether a path names a value rather than a section of the study file."""
-    sections = [name for name, info in StudySpec.model_fields.items() if _section(info.annotation) is not None]
+    sections = [name for name, info in StudySpec.model_fields.items() if section(info.annotation) is not None]
     return path not in sections and not re.fullmatch(r"objective\.\d+", path)
 
 
-def _section(annotation: Any) -> type[BaseModel] | None:
+def section(annotation: Any) -> type[BaseModel] | None:
     """The section that an annotation names: itself, that or null, or a list of it."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for inside in get_args(annotation) if (found := _section(inside)) is not None), None)
+    return next((found for inside in get_args(annotation) if (found := section(inside)) is not None), None)

@@ -3,6 +3,7 @@
 import shlex
 import statistics
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,9 +71,9 @@ def status(records: StudyRecords, now: float | None = None) -> dict[str, Any]:
         "retried": [{"id": trial.id, "cell": trial.cell, "words": trial.retried} for trial in own if trial.attempts],
         "trial_seconds": sum(seconds),
         "device_seconds": sum(device),
-        "budget": budget.parts(study.spec.budget, budget.spent_in(own, study.spec.resources.workers)),
+        "budget": budget.parts(study.spec.budget, budget.spent_in(records.all_trials(), study.spec.resources.workers)),
         "stopped": None if records.driven() else budget.ending(records.directory),
-        "left": _left(own, running, asked - len(trials), records.epochs, study.spec.max_concurrent),
+        "left": _left(study, own, running, asked - len(trials)),
         "confirmation": None if there is None else _confirmation(there),
     }
 
@@ -95,14 +96,16 @@ def _running(trial: TrialRecord, epochs: int, now: float) -> dict[str, Any]:
 
 
 def _rungs(trials: Sequence[TrialRecord]) -> list[dict[str, Any]]:
-    """At each epoch at which trials were stopped early: how many came so far, and how many were stopped."""
+    """At each epoch at which trials were stopped early or wait: how many came so far, were stopped, and wait there."""
+    ends = Counter((trial.epoch, trial.state) for trial in trials if trial.state in ("early_stopped", "paused"))
     return [
         {
             "epoch": epoch,
             "reached": sum((trial.epoch or 0) >= epoch for trial in trials),
-            "stopped": sum(trial.state == "early_stopped" and trial.epoch == epoch for trial in trials),
+            "stopped": ends[epoch, "early_stopped"],
+            "waiting": ends[epoch, "paused"],
         }
-        for epoch in sorted({trial.epoch for trial in trials if trial.state == "early_stopped" and trial.epoch})
+        for epoch in sorted({epoch for epoch, _ in ends if epoch})
     ]
 
 
@@ -111,7 +114,13 @@ def _best(ranking: Sequence[Standing]) -> dict[str, Any] | None:
     best = next((standing for standing in ranking if not standing.broken), None)
     if best is None or best.score is None:
         return None
-    return {"cell": best.cell, "score": best.score, "metric": best.metric, "seeds": max(best.complete, 1)}
+    return {
+        "cell": best.cell,
+        "score": best.score,
+        "metric": best.metric,
+        "seeds": max(best.complete, 1),
+        "counts": best.complete > 0,
+    }
 
 
 def _on_front(standing: Standing, goals: Goals) -> dict[str, Any]:
@@ -135,24 +144,27 @@ def _beside(found: Mapping[str, Any]) -> list[str]:
 
 
 def _left(
-    trials: Sequence[TrialRecord],
-    running: Sequence[Mapping[str, Any]],
-    unwritten: int,
-    epochs: int,
-    limit: int | None,
+    study: Study, trials: Sequence[TrialRecord], running: Sequence[Mapping[str, Any]], unwritten: int
 ) -> float | None:
-    """Seconds to the end, at the pace of the trials so far and as many at once as run now."""
-    waiting = unwritten + sum(trial.state in ("pending", "interrupted") for trial in trials)
-    if not running and not waiting:
+    """Seconds to the end, at the pace of the trials so far and as many at once as run now.
+
+    A trial that waits at a rung goes on for sure in a population alone; else that is where most such trials end.
+    """
+    population = study.spec.scheduler.type == "pbt"
+    open_states = ("pending", "interrupted", *(("paused",) if population else ()))
+    begun = [trial.epoch or 0 for trial in trials if trial.state in open_states]
+    if not running and not begun and not unwritten:
         return 0.0
     trained = [(float(t.result["seconds"]), t.epoch) for t in trials if t.epoch and t.result.get("seconds")]
     if not trained:
         return None
     pace = sum(seconds for seconds, _ in trained) / sum(epoch for _, epoch in trained)
-    lengths = [trial.epoch for trial in trials if trial.state in ("completed", "early_stopped") and trial.epoch]
-    usual = statistics.fmean(lengths) if len(lengths) >= ENOUGH else epochs
-    todo = sum(epochs - float(trial["epoch"]) for trial in running) + waiting * usual
-    return pace * todo / max(1, len(running) or limit or 1)
+    ends = ("completed", "early_stopped", *(() if population else ("paused",)))
+    lengths = [trial.epoch for trial in trials if trial.state in ends and trial.epoch]
+    usual = statistics.fmean(lengths) if len(lengths) >= ENOUGH else study.epochs
+    todo = sum(study.epochs - float(trial["epoch"]) for trial in running) + unwritten * usual
+    todo += sum((usual if epoch < usual else study.epochs) - epoch for epoch in begun)
+    return pace * todo / max(1, len(running) or study.spec.max_concurrent or 1)
 
 
 def _confirmation(there: StudyRecords) -> dict[str, Any]:
@@ -179,8 +191,7 @@ def render(found: Mapping[str, Any]) -> str:
     ]
     lines += [f"running      {_running_line(trial, found['epochs'])}" for trial in found["running"][-LISTED:]]
     if found["rungs"]:
-        reached = [f"epoch {r['epoch']}: {r['reached']} reached it, {r['stopped']} stopped" for r in found["rungs"]]
-        lines.append(f"rungs        {'; '.join(reached)}")
+        lines.append(f"rungs        {'; '.join(map(_rung, found['rungs']))}")
     lines.append(f"best so far  {_best_line(found)}")
     shown = found["failures"][-LISTED:]
     lines += [f"{f['state']:<12} {f['id']} ({f['cell']}): {f['reason'] or 'no reason was left'}" for f in shown]
@@ -201,6 +212,11 @@ def render(found: Mapping[str, Any]) -> str:
         going = "running" if confirmation["driven"] else "not running"
         lines.append(f"confirmation {confirmation['ended']} of {confirmation['asked']} trials ended; {going}")
     return "\n".join(lines)
+
+
+def _rung(rung: Mapping[str, Any]) -> str:
+    waiting = f", {rung['waiting']} waiting" if rung["waiting"] else ""
+    return f"epoch {rung['epoch']}: {rung['reached']} reached it, {rung['stopped']} stopped{waiting}"
 
 
 def _activity(found: Mapping[str, Any]) -> str:
@@ -229,5 +245,5 @@ def _best_line(found: Mapping[str, Any]) -> str:
     if best is None:
         return "no score yet"
     seeds = f", mean of {best['seeds']} seeds" if best["seeds"] > 1 else ""
-    rung = "" if best["metric"] == found["metric"] else "; no trial at full budget yet"
+    rung = "" if best["counts"] else "; no trial at full budget yet"
     return f"{best['score']:.4f} {best['metric']} ({best['cell']}{seeds}{rung})"

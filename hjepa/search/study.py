@@ -26,7 +26,7 @@ from hjepa.overrides import (
 from hjepa.search.ablation.design_checks import check_claims, check_design
 from hjepa.search.ablation.designs import Design, make_design
 from hjepa.search.ablation.factors import parse_factors
-from hjepa.search.schema import RESERVED, StudySpec, parse_spec
+from hjepa.search.schema import RESERVED, StudySpec, parse_spec, refuse_no_population
 from hjepa.search.space import Space
 from hjepa.search.space_file import parse_space
 
@@ -85,6 +85,7 @@ class Study:
         spec = parse_spec(tree, str(path))
         spec = _with_budget(spec, trials, epochs, str(path))
         spec = _with_seeds(spec, seeds)
+        refuse_no_population(spec, str(path))
         own = Layer(f"settings of {path}", flatten(spec.settings or {}, str(path)))
         layers = (*_base_layers(spec, path), own, _set_layer(sets))
         if spec.budget.epochs is not None:

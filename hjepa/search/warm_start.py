@@ -53,13 +53,20 @@ class WarmStart:
 
 
 def check_sources(study: Study, directory: Path) -> None:
-    """Raise ConfigError for a source that is not there, and was not read before."""
-    read = _kept(directory)
+    """Raise ConfigError for a source that is not there, and was not read before, or of which nothing is learned."""
+    read, kind = _kept(directory), study.spec.sampler.type
     wrong = [
         problem("warm_start", str(source), "the directory of a study, or an experiment file", source=study.source)
         for source in study.warm_start
         if _key(study, source) not in read and not (source.is_file() or (source / "study.yaml").is_file())
     ]
+    if kind in ("random", "grid", "cmaes"):  # the last learns of what it has proposed itself
+        files = f"experiment files with sampler.type {kind}, which learns nothing of an earlier study"
+        wrong += [
+            problem("warm_start", str(source), files, source=study.source)
+            for source in study.warm_start
+            if source.is_dir()
+        ]
     if wrong:
         raise ConfigError(wrong)
 
@@ -138,14 +145,12 @@ def _of_file(study: Study, file: Path) -> Taken:
 
 def _of_study(study: Study, place: Path, fingerprint: Fingerprint) -> Taken:
     """The configurations of a study that this one would score the same, by its own objective."""
-    asked = study.resolved()
-    if isinstance(asked["objective"], list) or asked.get("constraints"):
-        why = "a score alone says nothing of this study's other objectives or constraints"
-        return Taken(study.epochs, line=f"warm start: {place}: not taken: {why}")
-    other, there = Study.load(place / "study.yaml"), StudyRecords.open(place)
-    records = StudyRecords(there.directory, {**there.spec, "objective": asked["objective"]})
+    there = StudyRecords.open(place)
+    epochs = study.epochs if there.trials_at(study.epochs) else there.epochs
+    other = Study.load(place / "study.yaml", epochs=epochs)
+    records = StudyRecords(there.directory, {**there.spec, "objective": study.resolved()["objective"]})
     groups: dict[str, list[TrialRecord]] = {}
-    for trial in records.trials():
+    for trial in records.trials_at(epochs):
         if trial.duplicate_of is None:
             groups.setdefault(trial.config, []).append(trial)
     taken, refused = [], Counter[str]()

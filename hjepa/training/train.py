@@ -1,8 +1,5 @@
 """`train`: a Config and a directory -> a result."""
 
-import contextlib
-import resource
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +9,15 @@ from hjepa.config import Config
 from hjepa.overrides import identity
 from hjepa.runtime.environment import environment
 from hjepa.runtime.files import write_json
+from hjepa.runtime.memory import PeakMemory
 from hjepa.training.build import Run, build
 from hjepa.training.files import SCHEMA_VERSION
 from hjepa.training.loop import Collapsed, Diverged, Loop, Stopped
 from hjepa.training.reporter import Progress, Reporter, Silent
 
 FULL, RUNG = "probe.top1", "probe_rung.top1"
+#: This process's: a worker trains one trial after another.
+_MEMORY = PeakMemory()
 
 
 def train(
@@ -133,16 +133,10 @@ def _result(loop: Loop, state: str, reason: str | None) -> dict[str, Any]:
 def forget_peak(run: Run) -> None:
     """Let the peak of memory be this run's: earlier runs of the process may have had a higher one."""
     run.device.forget_peak()
-    with contextlib.suppress(OSError):  # not Linux, or not allowed: then the process's own peak counts
-        Path("/proc/self/clear_refs").write_text("5")
+    _MEMORY.forget()
 
 
-def peak_memory(run: Run) -> int:
-    """Peak device memory in bytes; on a CPU the peak resident size of this process."""
+def peak_memory(run: Run) -> int | None:
+    """Peak device memory in bytes; on a CPU the peak resident size of this process, None where it is another run's."""
     on_device = run.device.peak_bytes()
-    if on_device is not None:
-        return on_device
-    status = Path("/proc/self/status")
-    if status.exists():  # Linux hands ru_maxrss down to a child: a trial would report its parent's peak
-        return 1024 * int(status.read_text().partition("VmHWM:")[2].split()[0])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return _MEMORY.bytes() if on_device is None else on_device

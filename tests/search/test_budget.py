@@ -101,6 +101,14 @@ def test_plan_and_status_say_what_is_spent_and_left(records: StudyRecords) -> No
     assert f"budget       {line}" in render(status(records))
 
 
+def test_what_other_epochs_took_is_spent_too(records: StudyRecords, make_study: MakeStudy) -> None:
+    longer = make_study(budget={"trials": 6, "epochs": 8, "device_hours": 2, "total_epochs": 40})
+    there = StudyRecords.create_or_open(records.directory, longer)
+    line = "budget       1 of 2 device-hours spent, 1 left; 4 of 40 epochs in all spent, 36 left"
+    assert line in render_plan(make_plan(longer, records.directory, {"CPU": 1}))
+    assert line in render(status(there))
+
+
 def test_status_and_report_say_why_the_last_run_ended(records: StudyRecords) -> None:
     assert "not running: the budget of 2 device-hours is spent; the command" in render(status(records))
     said = "the last run ended before the study did: the budget of 2 device-hours is spent"

@@ -2,6 +2,7 @@
 every report, the status and the export say; each key of the study file changes something."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from hjepa.search.analysis import front, standings, winner
 from hjepa.search.conductor import Conductor
 from hjepa.search.costs import COSTS, parse_limit
 from hjepa.search.goals import Goals
+from hjepa.search.plan import make_plan
+from hjepa.search.plan import render as render_plan
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.refusals import Refusals, refused
 from hjepa.search.reports.report import report
@@ -106,6 +109,22 @@ def test_the_sampler_is_told_the_score_that_counts(make_study: MakeStudy, tmp_pa
         records.write_result(trial.id, "early_stopped", "by hand")
         conductor.ended(trial.id)
         assert heard[0][:2] == (outcome, None if outcome == "pruned" else 0.4)
+
+
+def test_what_stopping_risked_goes_by_full_scores_whichever_score_counts(known: Callable[..., StudyRecords]) -> None:
+    for at in ("final_budget", "last"):
+        records = known(objective={**SCORE, "at": at}, scheduler={"type": "asha", "min_trials": 2, "grace": 0.25})
+        found = json.loads(report(records, "json"))
+        assert found["agreement"]["rungs"][0]["trials"] == 4
+        assert found["early_stopping"]["risk"]["trials"] == 4
+        shutil.rmtree(records.directory)
+
+
+def test_a_plan_says_that_stopping_goes_by_the_score_alone(make_study: MakeStudy, tmp_path: Path) -> None:
+    for kind, said in (("asha", True), ("none", False)):
+        study = make_study(objective=[SCORE, SMALL], scheduler={"type": kind})
+        text = render_plan(make_plan(study, tmp_path / "runs", {"CPU": 1}))
+        assert ("by probe.top1 alone: what scores less is stopped, however cheap" in text) == said
 
 
 def journal(path: Path) -> list[FrozenTrial]:
@@ -287,6 +306,10 @@ def test_where_nothing_fits_the_study_says_why(make_study: MakeStudy, tmp_path: 
             "sampler.type: got cmaes; allowed tpe, gp, random or grid with constraints",
         ),
         ({"warm_start": ["."], "objective": [SCORE, SMALL]}, "warm_start: allowed only without several objectives"),
+        (
+            {"warm_start": ["."], "constraints": {"memory": "< 8 GB"}},
+            "warm_start: allowed only without constraints",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line(make_study: MakeStudy, keys: dict[str, Any], said: str) -> None:

@@ -36,7 +36,7 @@ def judged(make_study: MakeStudy, tmp_path: Path, enter: Enter) -> Callable[...,
     def judged(
         trials: list[tuple[Mapping[str, Any], float | str]], numbers: Mapping[str, Any] | None = None, **keys: Any
     ) -> Found:
-        study = make_study(space=SPACE, budget={"trials": len(trials), "epochs": 4}, **keys)
+        study = make_study(**{"space": SPACE, "budget": {"trials": len(trials), "epochs": 4}, **keys})
         records = StudyRecords.create_or_open(tmp_path / "runs", study)
         for index, (overrides, end) in enumerate(trials):
             if isinstance(end, str):
@@ -71,7 +71,7 @@ def test_a_healthy_study_has_none(judged: Callable[..., Found]) -> None:
 def test_an_optimum_at_the_edge_of_a_range(judged: Callable[..., Found], best: float, end: str, bound: float) -> None:
     found = {entry["key"]: entry for entry in judged(spread(64, best))}
     assert found["space.optim.lr"]["name"] == "optimum at the edge of a range"
-    assert found["space.optim.lr"]["action"] == f"a {end} bound of {bound:g}"
+    assert found["space.optim.lr"]["action"] == f"{'an' if end == 'upper' else 'a'} {end} bound of {bound:g}"
     # Below 0 nothing can be dropped: a range that ends there is no narrow one.
     assert ("space.model.drop_path" in found) == (end == "upper")
 
@@ -153,6 +153,44 @@ def test_early_stopping_that_is_too_aggressive(
     assert [(entry["name"], entry["key"], entry["action"]) for entry in found] == (
         [("early stopping too aggressive", "scheduler.grace", "0.2 in place of 0.1")] if expected else []
     )
+
+
+def test_a_longer_grace_is_named_beside_the_one_there_is(judged: Callable[..., Found]) -> None:
+    numbers = {"early_stopping": {"stopped": 4, "risk": {"lost": 0.5}}}
+    (found,) = judged(spread(), numbers, scheduler={"type": "asha", "grace": 0.8})
+    assert found["action"] == "1 in place of 0.8"
+
+
+def test_a_choice_that_does_not_act_is_not_to_be_left_out(judged: Callable[..., Found]) -> None:
+    space = {**SPACE, "views.augmentation": {"choice": ["none", "three_augment"]}}
+    space["views.color_jitter"] = {"choice": [0.1, 0.2], "when": {"views.augmentation": ["three_augment"]}}
+    bad = [({"optim.lr": 2e-3 + 1e-4 * n, "views.augmentation": "none"}, "diverged") for n in range(5)]
+    good = [({**settings, "views.augmentation": "none"}, end) for settings, end in spread()[1:]]
+    (found,) = judged([({}, 0.5), *good, *bad], space=space)
+    assert found["key"] == "space.optim.lr"
+
+
+def test_where_rungs_count_the_floor_is_that_of_rungs(make_study: MakeStudy, tmp_path: Path, enter: Enter) -> None:
+    study = make_study(
+        space=SPACE, budget={"trials": 16, "epochs": 4}, objective={"metric": "probe.top1", "at": "best"}
+    )
+    records = StudyRecords.create_or_open(tmp_path / "runs", study)
+    for index, (settings, _) in enumerate(spread()):
+        scores = {"probe.top1": 0.3, "probe_rung.top1": 0.15}  # the floors are 0.2 and 0.1
+        enter(records, study, index, settings, "completed", epoch=4, metrics=scores)
+    assert not [f for f in findings(study, records, QUIET)["found"] if f["name"] == "floor not beaten"]
+
+
+def test_of_several_objectives_the_edge_is_that_of_the_whole_front(
+    make_study: MakeStudy, tmp_path: Path, enter: Enter
+) -> None:
+    objective = [{"metric": "probe.top1"}, {"metric": "parameters", "mode": "min"}]
+    study = make_study(space=SPACE, budget={"trials": 64, "epochs": 4}, objective=objective)
+    records = StudyRecords.create_or_open(tmp_path / "runs", study)
+    for index, (settings, score) in enumerate(spread(64, 1.0)):  # the larger the better, and none is beaten
+        done = {"epoch": 4, "metrics": {"probe.top1": score}, "parameters": 1e6 * (index or 1000)}
+        enter(records, study, index, settings, "completed", **done)
+    assert not [f for f in findings(study, records, QUIET)["found"] if "edge" in f["name"]]
 
 
 def test_nothing_is_found_while_trials_are_open(judged: Callable[..., Found]) -> None:

@@ -5,6 +5,7 @@ import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,10 +15,16 @@ from hjepa.runtime.files import write_json
 from hjepa.search import lineage
 from hjepa.search.conductor import Conductor
 from hjepa.search.confirmation import confirmation
+from hjepa.search.estimate import STUDY_START, TRIAL_START, estimate
+from hjepa.search.extension import continued
+from hjepa.search.frame import frame
+from hjepa.search.plan import make_plan
+from hjepa.search.plan import render as render_plan
 from hjepa.search.records import StudyRecords, TrialRecord
-from hjepa.search.reports.report import content
+from hjepa.search.reports.report import content, report
 from hjepa.search.sampler import StudySampler
 from hjepa.search.sections import SchedulerSpec
+from hjepa.search.status import render, status
 from hjepa.search.stopping.population import exploits, intervals
 from hjepa.search.stopping.schedulers import in_words
 from hjepa.search.study import Study
@@ -85,6 +92,73 @@ def finish(conductor: Conductor) -> list[TrialRecord]:
 
 def told(records: list[TrialRecord]) -> list[Any]:
     return [(trial.id, trial.state, trial.score, trial.lineage) for trial in records]
+
+
+def test_later_seeds_and_trials_of_the_command_line_are_checked_as_those_of_the_file(
+    write_study: Callable[..., Path],
+) -> None:
+    for flags, said in (({"seeds": 2}, "seeds: got [0, 1]; allowed one"), ({"trials": 1}, "budget.trials: got 1")):
+        with pytest.raises(ConfigError) as error:
+            Study.load(write_study(**STUDY), **flags)  # type: ignore[arg-type]
+        assert str(error.value).startswith(said)
+
+
+def test_a_population_grows_until_it_has_been_compared(study: Study, make_study: MakeStudy, tmp_path: Path) -> None:
+    directory = tmp_path / "study"
+    first = open_study(study, tmp_path).next_trial()
+    assert first is not None
+    grown = continued(study, directory, extend=1)
+    assert grown.configurations == 6
+    records = finish(open_study(grown, tmp_path))
+    assert sum(len(trial.lineage) for trial in records) > 0
+    assert continued(grown, directory).configurations == 6
+    assert continued(make_study(**STUDY), directory).configurations == 6, "the file says five"
+    larger = make_study(**STUDY | {"budget": {"trials": 8, "epochs": 6}})
+    for flags, said in (
+        ({"extend": 2}, "--extend: got 2; allowed none: the population in"),
+        ({"trials": 8}, "--trials: got 8; allowed at most 6: the population in"),
+        ({}, "budget.trials: got 8; allowed at most 6: the population in"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            continued(study if "extend" in flags else larger, directory, **flags)
+        assert str(error.value).startswith(said)
+        assert len(error.value.problems) == 1
+    longer = make_study(**STUDY | {"budget": {"trials": 8, "epochs": 4}})
+    assert continued(longer, directory).configurations == 8, "a population of other epochs is another one"
+
+
+def test_plan_and_status_know_that_members_wait_and_go_on(study: Study, tmp_path: Path) -> None:
+    plan = make_plan(study, tmp_path / "study", {"CPU": 2})
+    cost: Any = SimpleNamespace(training=6.0, probes=3.0, start=1.0, checkpoint_bytes=1.0)
+    found = estimate(plan, lambda config: cost)
+    assert found.share == 1.0
+    assert found.start == pytest.approx(3 * (1.0 + TRIAL_START)), "each of two comparisons is a new start"
+    assert found.seconds == pytest.approx(STUDY_START + 3 * found.trial), "five on two are three rounds"
+    assert "sampler      random, seed 0; the baseline runs first\n" in render_plan(plan)
+
+    conductor = open_study(study, tmp_path)
+    for _ in range(5):
+        trial = conductor.next_trial()
+        assert trial is not None
+        execute(conductor, trial)
+        path = trial.directory / "result.json"
+        write_json(path, {"state": "running", "reason": None, "epoch": 2, "seconds": 20.0, "metrics": {RUNG: 0.5}})
+    shown = status(conductor.records)
+    assert shown["rungs"] == [{"epoch": 2, "reached": 5, "stopped": 0, "waiting": 5}]
+    assert shown["left"] == pytest.approx(10.0 * 5 * 4), "ten seconds an epoch, four more for each of five"
+    assert "epoch 2: 5 reached it, 0 stopped, 5 waiting" in render(shown)
+
+
+def test_a_report_shows_what_a_score_is_of(study: Study, tmp_path: Path) -> None:
+    members = [trial for trial in finish(open_study(study, tmp_path)) if trial.lineage]
+    text = report(StudyRecords.open(tmp_path / "study"), "table")
+    for member in members:
+        line = next(line for line in text.splitlines() if member.id in line)
+        assert f"optim.lr={member.trained['optim.lr']:.4g}" in line
+        count = len(member.trained["optim.changes"])
+        assert f"rates changed {'once' if count == 1 else f'{count} times'}" in line
+    table = frame(tmp_path / "study")
+    assert set(table[table.trial == members[0].id]["optim.lr"]) == {members[0].trained["optim.lr"]}
 
 
 def test_the_worst_copy_the_best_and_the_baseline_nobody() -> None:
@@ -200,6 +274,12 @@ def test_a_donor_without_a_checkpoint_is_trained_again_as_it_was(study: Study, t
         ({"scheduler": {"type": "pbt", "vary": []}}, "scheduler.vary: got []; allowed one or more different rates"),
         ({"scheduler": {"type": "pbt", "factors": [1.0]}}, "scheduler.factors: got [1.0]; allowed one or more factors"),
         ({"scheduler": {"type": "pbt", "grace": 0.1}}, "scheduler.grace: allowed only when scheduler.type is asha"),
+        (
+            {"scheduler": {"type": "pbt", "variant": "promotion"}},
+            "scheduler.variant: allowed only when scheduler.type is asha or hyperband",
+        ),
+        ({"budget": {"trials": 1, "epochs": 6}}, "budget.trials: got 1; allowed at least 2 with scheduler.type pbt"),
+        ({"sampler": {"type": "gp"}}, "sampler.type: got gp; allowed tpe, random or grid with pbt"),
     ],
 )
 def test_what_is_no_population_is_refused(make_study: MakeStudy, keys: dict[str, Any], said: str) -> None:

@@ -14,6 +14,8 @@ from hjepa.search.budget import Spent, spent_in
 from hjepa.search.conductor import Conductor
 from hjepa.search.execution.adapters import Proposals
 from hjepa.search.execution.order import Order
+from hjepa.search.execution.runner import run_study
+from hjepa.search.plan import make_plan
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.reports.report import report
 from hjepa.search.reuse import Library
@@ -140,10 +142,26 @@ def test_other_data_are_other_trials(earlier: StudyRecords, make_study: MakeStud
     assert len(run.executed) == 4
 
 
+def test_trials_of_the_other_epochs_of_a_study_answer_too(earlier: StudyRecords, make_study: MakeStudy) -> None:
+    StudyRecords.create_or_open(
+        earlier.directory, make_study(**{**KEYS, "study": "earlier", "budget": {"trials": 4, "epochs": 3}}), "data"
+    )
+    assert len(Library([earlier.directory], fingerprint, test=False)) == 2
+
+
 def test_what_is_to_be_tested_is_answered_only_by_what_was(earlier: StudyRecords) -> None:
     assert len(Library([earlier.directory], fingerprint, test=True)) == 0
     write_json(earlier.trials()[0].directory / "test.json", {"probe.top1": 0.5})
     assert len(Library([earlier.directory], fingerprint, test=True)) == 1
+
+
+def test_results_of_other_studies_are_no_members_of_a_population(
+    earlier: StudyRecords, make_study: MakeStudy, tmp_path: Path
+) -> None:
+    plan = make_plan(make_study(**{**KEYS, "scheduler": {"type": "pbt"}}), tmp_path / "new", {"CPU": 2})
+    with pytest.raises(ConfigError, match=r"--reuse: allowed only without scheduler\.type pbt"):
+        run_study(plan, reuse=[earlier.directory])
+    assert not plan.directory.exists()
 
 
 def test_what_is_no_study_is_refused(tmp_path: Path) -> None:

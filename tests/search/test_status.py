@@ -44,8 +44,8 @@ def test_a_study_that_is_being_driven(records: StudyRecords) -> None:
     (going,) = found["running"]
     assert (going["cell"], going["epoch"], going["images_per_second"]) == ("c4", 2.5, 812.4)
     assert going["silent"] == pytest.approx(7, abs=2)
-    assert found["best"] == {"cell": "c1", "score": 0.6, "metric": "probe.top1", "seeds": 1}
-    assert found["rungs"] == [{"epoch": 2, "reached": 3, "stopped": 1}]
+    assert found["best"] == {"cell": "c1", "score": 0.6, "metric": "probe.top1", "seeds": 1, "counts": True}
+    assert found["rungs"] == [{"epoch": 2, "reached": 3, "stopped": 1, "waiting": 0}]
     assert found["device_seconds"] == 100
     assert found["left"] == pytest.approx(10 * (1.5 + 3 * 4)), "10 s an epoch, one trial at once"
     for fact in ("t: running", "4 of 8 ended", "epoch 2.5 of 4", "812 images/s", "ValueError: boom", "0.6000", "c1"):
@@ -65,6 +65,39 @@ def test_trials_at_once_share_the_time_left(records: StudyRecords, make_study: M
     records.mark(second.id, state="running")
     with records.driving():
         assert status(records)["left"] == pytest.approx(10 * (1.5 + 4 + 2 * 4) / 2)
+
+
+def test_what_was_interrupted_needs_only_its_rest(records: StudyRecords) -> None:
+    going = records.directory / "trials" / next(t.id for t in records.trials() if t.cell == "c4")
+    (going / "metrics.jsonl").write_text(json.dumps({"kind": "rung", "step": 1, "epoch": 3, "probe_rung.top1": 0.4}))
+    assert status(records)["left"] == pytest.approx(10 * (1 + 3 * 4))
+
+
+def test_a_score_that_counts_at_a_rung_is_not_said_to_lack_one(
+    make_study: MakeStudy, tmp_path: Path, enter: Enter
+) -> None:
+    study = make_study(objective={"metric": "probe.top1", "at": "best"})
+    records = StudyRecords.create_or_open(tmp_path / "runs", study)
+    enter(records, study, 0, {}, "completed", epoch=4, metrics={"probe.top1": 0.5, "probe_rung.top1": 0.4}, **DONE)
+    assert "best so far  0.4000 probe_rung.top1 (baseline)\n" in render(status(records)) + "\n"
+
+
+def test_trials_that_wait_at_a_rung_for_promotion_mostly_end_there(
+    make_study: MakeStudy, tmp_path: Path, enter: Enter
+) -> None:
+    keys = {"budget": {"trials": 6, "epochs": 4}, "scheduler": {"type": "asha", "variant": "promotion", "grace": 0.25}}
+    study = make_study(**keys)
+    records = StudyRecords.create_or_open(tmp_path / "runs", study)
+    for index in range(4):
+        overrides = {"optim.lr": 0.001 + 1e-4 * index} if index else {}
+        trial = enter(records, study, index, overrides)
+        line = {"kind": "rung", "step": 1, "epoch": 1, "probe_rung.top1": 0.3}
+        (trial.directory / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+        write_json(trial.directory / "result.json", {"state": "running", "seconds": 10.0, "epoch": 1})
+        records.mark(trial.id, state="paused")
+    found = status(records)
+    assert found["rungs"] == [{"epoch": 1, "reached": 4, "stopped": 0, "waiting": 4}]
+    assert found["left"] == pytest.approx(2 * 10), "two more, each about as long as those before"
 
 
 def test_a_finished_study_has_nothing_left(make_study: MakeStudy, tmp_path: Path, enter: Enter) -> None:

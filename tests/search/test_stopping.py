@@ -4,6 +4,7 @@ names do not matter, and replaying the scores in any order gives the same rule.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -173,3 +174,22 @@ def test_the_plan_says_what_the_scheduler_does() -> None:
     assert said["median"].startswith("median from epoch 2 on: a trial below the median of the others stops")
     assert "below percentile 40" in said["percentile"]
     assert in_words(SchedulerSpec(type="none"), BASE) == "none: every trial runs to the end"
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        {"type": "asha", "grace": 0.5, "patience": 10},
+        {"type": "hyperband", "grace": 0.5, "patience": 10},
+        {"type": "median", "grace": 1.0},
+        {"type": "percentile", "grace": 0.5, "patience": 10},
+    ],
+)
+def test_a_plan_does_not_promise_a_stop_that_could_only_come_at_the_end(scheduler: dict[str, Any]) -> None:
+    spec = SchedulerSpec.model_validate(scheduler)
+    assert "that is the end, to which every trial runs" in in_words(spec, BASE)
+    rule = fresh(spec, [str(number) for number in range(6)])
+    for number in range(5):
+        rule.replay(str(number), dict.fromkeys(range(1, BASE.training.epochs + 1), 0.9))
+    actions = {rule.observe("5", epoch, 0.1).action for epoch in range(1, BASE.training.epochs + 1)}
+    assert actions == {"continue"}

@@ -128,6 +128,47 @@ def test_a_source_that_is_not_there_is_refused_before_anything_is_written(
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("kind", ["random", "grid", "cmaes"])
+def test_a_sampler_that_learns_nothing_takes_files_alone(
+    earlier: StudyRecords, make_study: MakeStudy, tmp_path: Path, kind: str
+) -> None:
+    space = {
+        "optim.batch_size": {"int": [128, 384], "step": 128},
+        "optim.weight_decay": {"uniform": [0.0, 0.4], "step": 0.1},
+    }
+    (tmp_path / "best.yaml").write_text(yaml12.dump({"optim": {"batch_size": 128, "weight_decay": 0.1}}))
+    keys = {"space": space, "budget": BUDGET, "sampler": {"type": kind}}
+    with pytest.raises(ConfigError, match=rf"warm_start: got .*; allowed experiment files with sampler.type {kind}"):
+        check_sources(make_study(**keys, warm_start=["earlier"]), tmp_path / "new")
+    study = make_study(**keys, warm_start=["best.yaml"])
+    check_sources(study, tmp_path / "new")
+    assert opened(study, tmp_path / "new").ask(1) == {"optim.batch_size": 128, "optim.weight_decay": 0.1}
+
+
+def test_a_study_of_several_objectives_and_limits_gives_its_scores(
+    earlier: StudyRecords, make_study: MakeStudy, tmp_path: Path
+) -> None:
+    spec = yaml12.read(earlier.directory / "study.yaml")
+    goals = [{"metric": FULL, "mode": "max"}, {"metric": "memory", "mode": "min"}]
+    write_text = (earlier.directory / "study.yaml").write_text
+    write_text(yaml12.dump({**spec, "objective": goals, "constraints": {"parameters": "< 10"}}))
+    study = make_study(space=SPACE, budget=BUDGET, warm_start=["earlier"])
+    found = warm_start(study, tmp_path / "new", fingerprint)
+    assert [(known.outcome, known.value) for known in found.known] == [
+        *(("completed", 0.5), ("completed", 0.6), ("pruned", None))
+    ]
+
+
+def test_a_study_that_went_on_at_other_epochs_gives_those_of_these(
+    earlier: StudyRecords, make_study: MakeStudy, tmp_path: Path
+) -> None:
+    spec = yaml12.read(earlier.directory / "study.yaml")
+    earlier.say_epochs()
+    (earlier.directory / "study.yaml").write_text(yaml12.dump({**spec, "budget": {**spec["budget"], "epochs": 9}}))
+    study = make_study(space=SPACE, budget=BUDGET, warm_start=["earlier"])
+    assert len(warm_start(study, tmp_path / "new", fingerprint).known) == 3
+
+
 def test_the_record_of_a_study_names_its_sources_wherever_it_is_read(
     earlier: StudyRecords, make_study: MakeStudy, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,15 @@ from hjepa.search.execution.interruption import Interruption, NoStorage, StopStu
 from hjepa.search.execution.quiet import diverted
 from hjepa.search.execution.session import ray_session, storage
 from hjepa.search.execution.trainable import run_order
+from hjepa.search.goals import Goals
 from hjepa.search.live import LiveTable
 from hjepa.search.plan import Plan, make_plan
 from hjepa.search.records import StudyRecords
 from hjepa.search.refusals import Refusals
-from hjepa.search.reuse import Library
+from hjepa.search.reuse import Library, check_reuse
 from hjepa.search.roles import Proposer, Watcher
 from hjepa.search.sampler import StudySampler
+from hjepa.search.snapshot import Snapshot
 from hjepa.search.study import Study
 from hjepa.search.tracking.mirror import Mirror
 from hjepa.search.warm_start import check_sources, warm_start
@@ -67,6 +70,7 @@ def run_study(
     data, a directory of another study or one that another driver is using.
     """
     study, directory = plan.study, plan.directory.absolute()
+    check_reuse(study, reuse)
     content = fingerprint(study.base.data)
     library = Library(reuse, _fingerprint, test=study.design is not None)
     check_sources(study, directory)
@@ -77,11 +81,12 @@ def run_study(
             live = LiveTable(
                 terminal, epochs=study.epochs, trials=plan.trials, concurrent=plan.concurrent, goals=records.goals
             )
-            watch, known = Watch(study.spec.faults), records.trials()
+            watch, found = Watch(study.spec.faults), Snapshot(records)
+            known = found.trials()
             ledger = Ledger(study.spec.budget, study.spec.resources.workers)
             live.take_up(known)
             watch.take_up(known)
-            ledger.take_up(known)
+            ledger.take_up(found.all_trials())
             write_ending(directory, None)
             conductor = _conductor(study, records, live, (live, mirror, watch, ledger))
             interruption.limit = lambda: None if conductor.finished and not conductor.running() else ledger.reason
@@ -164,6 +169,16 @@ def _tune(
             raise
 
 
+def _reused(plan: Plan) -> bool:
+    """Whether one process trains trial after trial. A nested trial that is stopped ends with its processes; and where
+    a study judges memory, and that is the process's, each has its own: an earlier one would leave something behind.
+    """
+    goals = Goals.of(plan.study.resolved())
+    judged = "memory" in goals.costs or any(limit.name == "memory" for limit in goals.limits)
+    counted = plan.gpus > 0 and sys.platform != "darwin"  # by CUDA; Apple's accelerators share the process's memory
+    return plan.study.spec.resources.workers == 1 and (not judged or counted)
+
+
 def _tuner(plan: Plan, conductor: Conductor, library: Library, follower: Follower, place: Path) -> tune.Tuner:
     resources = plan.study.spec.resources
     nested = resources.workers > 1
@@ -175,7 +190,7 @@ def _tuner(plan: Plan, conductor: Conductor, library: Library, follower: Followe
             scheduler=Verdicts(conductor),
             num_samples=-1,
             max_concurrent_trials=plan.concurrent,
-            reuse_actors=not nested,  # a stopped nested trial ends with its processes
+            reuse_actors=_reused(plan),
             trial_name_creator=name_of,
             trial_dirname_creator=folder_of,
         ),

@@ -20,9 +20,8 @@ def of_study(study: Study, records: StudyRecords) -> dict[str, Any] | None:
     exploits = sum(len(trial.lineage) for trial in trials.values())
     changed = sum(bool(trial.lineage) for trial in trials.values())
     lineages = {name: ancestry(trial, trials) for name, trial in trials.items()}
-    words = [
-        f"population: {changed} of {len(trials)} members went on from another's checkpoint, {exploits} times in all"
-    ]
+    times = "once" if exploits == 1 else f"{exploits} times"
+    words = [f"population: {changed} of {len(trials)} members went on from another's checkpoint, {times} in all"]
     best = winner(records)
     if best is not None:
         first, *later = lineages[best.trials[0].id]

@@ -17,6 +17,7 @@ from hjepa.search import budget, reuse, selection, warm_start
 from hjepa.search.ablation import comparisons
 from hjepa.search.analysis import Standing, counts, floors, other_budgets, standings
 from hjepa.search.costs import COSTS
+from hjepa.search.lineage import CHANGES
 from hjepa.search.records import SCHEMA_VERSION, StudyRecords, TrialRecord
 from hjepa.search.reports import ablation as ablation_report
 from hjepa.search.reports import details
@@ -256,8 +257,16 @@ def _cells(standing: Standing) -> list[str]:
         "" if standing.spread is None else f"{standing.spread:.4f}",
         standing.metric or "",
         str(max(reached)) if reached else "",
-        ", ".join(f"{path}={_short(value)}" for path, value in first.overrides.items()) or "(baseline)",
+        _settings(first),
     ]
+
+
+def _settings(trial: TrialRecord) -> str:
+    """What a configuration's score is of, beside the base; the changes of its rates as their number."""
+    known = {path: value for path, value in trial.trained.items() if path != CHANGES}
+    text = ", ".join(f"{path}={_short(value)}" for path, value in known.items()) or "(baseline)"
+    count = len(trial.trained[CHANGES]) if trial.lineage else 0
+    return f"{text}; rates changed {'once' if count == 1 else f'{count} times'}" if count else text
 
 
 def _short(value: Any) -> str:

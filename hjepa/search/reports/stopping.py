@@ -31,11 +31,9 @@ def agreement_of(study: Study, records: StudyRecords) -> dict[str, Any]:
         return {"rungs": [], "words": []}
     scheduler = _with_rungs(study.spec.scheduler)
     milestones = rungs(scheduler, study.base)
-    done = [
-        t for t in records.trials() if t.duplicate_of is None and t.metric == records.metric and t.score is not None
-    ]
-    final = {trial.id: trial.score for trial in done if trial.score is not None}
-    curves = {trial.id: curve(trial, records.metric) for trial in done} if milestones else {}
+    done = _finished(records)
+    final = {trial.id: score for trial, score in done}
+    curves = {trial.id: curve(trial, records.metric) for trial, _ in done} if milestones else {}
     at = {epoch: {name: scores[epoch] for name, scores in curves.items() if epoch in scores} for epoch in milestones}
     found = agreement(at, final, scheduler.reduction)
     stopped = any(trial.state == "early_stopped" for trial in records.trials())
@@ -83,12 +81,10 @@ def _risk(study: Study, records: StudyRecords) -> Risk | None:
     """
     if study.spec.scheduler.type == "pbt" or make_rule(study.spec.scheduler, study.base) is None:
         return None
-    done = [
-        t for t in records.trials() if t.state == "completed" and t.metric == records.metric and t.score is not None
-    ]
+    done = _finished(records)
     if len(done) > REPLAYED:
         done = random.Random(0).sample(done, REPLAYED)
-    curves = {trial.id: curve(trial, records.metric) for trial in done}
+    curves = {trial.id: curve(trial, records.metric) for trial, _ in done}
     reports = sum(map(len, curves.values()))
     orders = max(5, min(200, REPORTS // max(1, reports)))
 
@@ -97,7 +93,14 @@ def _risk(study: Study, records: StudyRecords) -> Risk | None:
         assert made is not None
         return made
 
-    return risk(rule, curves, {trial.id: float(trial.score or 0.0) for trial in done}, orders=orders)
+    return risk(rule, curves, {trial.id: score for trial, score in done}, orders=orders)
+
+
+def _finished(records: StudyRecords) -> list[tuple[TrialRecord, float]]:
+    """The trials that went to the end, each once, and their scores there, whichever of a trial's scores counts."""
+    ended = [trial for trial in records.trials() if trial.state == "completed"]
+    scores = [(trial.result.get("metrics") or {}).get(records.metric) for trial in ended]
+    return [(trial, float(s)) for trial, s in zip(ended, scores, strict=True) if isinstance(s, int | float)]
 
 
 def _risk_words(found: Risk | None) -> list[str]:

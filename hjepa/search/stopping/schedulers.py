@@ -83,11 +83,14 @@ def in_words(scheduler: SchedulerSpec, base: Config) -> str:
     milestones, grace = rungs(scheduler, base), grace_epochs(scheduler, base)
     once = f"once {scheduler.min_trials} trials have been there"
     late = f" and is still {scheduler.patience} epochs later" if scheduler.patience else ""
+    if not milestones and scheduler.type in ("asha", "hyperband"):
+        return f"{scheduler.type}, but no rung lies below the budget: every trial runs to the end"
+    if grace + scheduler.patience >= base.training.epochs:
+        waits = f", and {scheduler.patience} epochs of patience" if scheduler.patience else ""
+        return f"{scheduler.type} from epoch {grace} on{waits}: that is the end, to which every trial runs"
     if scheduler.type in ("median", "percentile"):
         bar = {"median": "the median of the others", "percentile": f"percentile {scheduler.percentile:g}"}
         return f"{scheduler.type} from epoch {grace} on: a trial below {bar[scheduler.type]}{late} stops, {once}"
-    if not milestones:
-        return f"{scheduler.type}, but no rung lies below the budget: every trial runs to the end"
     share = f"the best 1/{scheduler.reduction}"
     if scheduler.variant == "promotion":
         verb = f"a trial pauses, and goes on when it is among {share} there"
