@@ -5,7 +5,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from hjepa.overrides import yaml12
+from hjepa.overrides import knobs, live, load_config, values_of, yaml12
+from hjepa.overrides.resolve import nest
 
 #: Values that some field somewhere does not expect.
 NASTY: tuple[Any, ...] = (
@@ -35,7 +36,73 @@ NASTY: tuple[Any, ...] = (
     *({"uniform": [0.0, 1.0], "step": 1e-300}, {"choice": list(range(500))}, list(range(3000))),
     *({"levels": {"a": {}, "b": {}}}, {"without": {}, "with": {}}, {str(n): n for n in range(200)}),
 )
+#: Beside the files of the repository: right files that together hold every key of a study file.
+_SMALL: dict[str, Any] = {
+    "base": "../experiments/digits_tiny.yaml",
+    "settings": {"optim": {"clip_norm": 1.0}},
+    "budget": {"trials": 8, "epochs": 6},
+    "space": {
+        "optim.lr": {"log_uniform": [1.0e-3, 1.0e-2]},
+        "optim.weight_decay": {"uniform": [0.1, 0.4], "step": 0.1},
+    },
+}
+_FAULTS = {"crash": 1, "preempted": 2, "out_of_memory": 3, "hung": 0, "hung_after": 5.0, "hung_seconds": 60.0}
+STUDIES: dict[str, dict[str, Any]] = {
+    "warm": {
+        **{**_SMALL, "study": "warm", "warm_start": ["../runs/earlier", "../experiments/digits_tiny.yaml"]},
+        "objective": {"metric": "knn.top1", "mode": "max", "at": "last"},
+        "budget": {"trials": 8, "epochs": 6, "hours": 1.0, "device_hours": 2.0, "total_epochs": 40},
+        "scheduler": {
+            **{"type": "hyperband", "grace": 0.2, "reduction": 2, "variant": "stopping", "brackets": 2},
+            **{"min_trials": 3, "patience": 1, "seed": 1},
+        },
+        "sampler": {"type": "cmaes", "seed": 1},
+        "resources": {"workers": 1, "gpus": "auto", "cpus": 1},
+        **{"seeds": [0, 1], "faults": _FAULTS, "max_concurrent": 2},
+    },
+    "limits": {
+        **{**_SMALL, "study": "limits", "sampler": {"type": "nsgaii"}},
+        "objective": [
+            {"metric": "probe.top1", "mode": "max", "at": "best"},
+            *({"metric": name, "mode": "min"} for name in ("parameters", "memory", "device_hours")),
+            {"metric": "images_per_second", "mode": "max"},
+        ],
+        "constraints": {
+            **{"memory": "< 8 GB", "parameters": "<= 3e6", "device_hours": "< 0.5", "images_per_second": "> 10"},
+        },
+        "scheduler": {"type": "percentile", "percentile": 30, "grace": 0.2},
+    },
+    "population": {
+        **{**_SMALL, "study": "population"},
+        "scheduler": {
+            **{"type": "pbt", "interval": 0.3, "quantile": 0.3, "factors": [0.5, 2.0], "vary": ["optim.lr"], "seed": 2},
+        },
+    },
+    "fraction": {
+        **{name: _SMALL[name] for name in ("base", "settings")},
+        **{"study": "fraction", "budget": {"epochs": 6}, "seeds": [0, 1]},
+        "ablation": {
+            **{"design": "fractional_factorial", "resolution": 3, "seed_sd": 0.5, "margin": 0.2},
+            "factors": {
+                "decay": {"without": {"optim.weight_decay": 0.1}, "with": {"optim.weight_decay": 0.4}},
+                "rate": {"without": {"optim.lr": 1.0e-3}, "with": {"optim.lr": 2.0e-3}},
+                "clip": {"without": {"optim.clip_norm": None}, "with": {"optim.clip_norm": 2.0}},
+            },
+        },
+        "claims": [{"factor": "decay", "effect": [0.1, 0.5], "source": "somebody"}],
+    },
+    "alike": {
+        **{"study": "alike", "base": _SMALL["base"], "budget": {"epochs": 6}, "seeds": [0, 1]},
+        "ablation": {"design": "a_a", "labels": 3},
+    },
+}
 Place = tuple[Any, Any]
+
+
+def whole_experiment() -> Any:
+    """An experiment file with every setting that acts beside the defaults and the probes of levels."""
+    values = values_of(load_config(None, ["evaluation.levels=true"]))
+    return nest({path: value for path, value in values.items() if live(knobs()[path], values) is None})
 
 
 def mutant(tree: Any, random: random.Random) -> bytes:

@@ -1,6 +1,7 @@
 """Whatever stands in a study or experiment file, `check` says that it is correct, or why not: one line a reason, with
 the file's path, at once, and never a traceback."""
 
+import copy
 import random
 import shutil
 import subprocess
@@ -9,24 +10,32 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+from pydantic import BaseModel
 
 from hjepa.cli.errors import run_app
 from hjepa.cli.search import app, check
-from hjepa.overrides import ConfigError, yaml12
-from tests.mutants import mutant
+from hjepa.overrides import ConfigError, knobs, live, load_config, values_of, yaml12
+from hjepa.search.schema import StudySpec, section
+from tests.mutants import STUDIES, mutant, whole_experiment
 
 ROOT = Path(__file__).parents[2]
 MUTANTS = 2000
+#: Keys of a study file below which any name may stand: paths of settings, checked elsewhere.
+FREE = ("settings", "base", "space")
 #: Seconds that a file may take: some valid mutants are whole studies, of which every pair of choices is checked.
 AT_MOST = 10.0
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """The real study and experiment files, beside each other as in the repository."""
+    """The real study and experiment files, beside each other as in the repository, and those with every key."""
     for folder in ("experiments", "search_spaces"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
+    for name, tree in STUDIES.items():
+        (tmp_path / "search_spaces" / f"{name}_whole.yaml").write_text(yaml12.dump(tree))
+    (tmp_path / "experiments" / "whole.yaml").write_text(yaml12.dump(whole_experiment()))
     return tmp_path
 
 
@@ -51,6 +60,47 @@ def trimmed(tree: dict[str, Any], draw: random.Random) -> dict[str, Any]:
     if "space" not in tree:
         return tree
     return {**tree, "space": {path: tree["space"][path] for path in draw.sample(sorted(tree["space"]), 2)}}
+
+
+def keys_of(model: type[BaseModel], start: str = "") -> set[str]:
+    """Every key of a section and of the sections in it, dotted."""
+    found = set()
+    for name, info in model.model_fields.items():
+        inside = section(info.annotation)
+        found |= {start + name} if inside is None else keys_of(inside, f"{start}{name}.")
+    return found
+
+
+def written(tree: Any, start: str = "") -> set[str]:
+    """Every key of a tree, dotted; a list's items stand for it."""
+    if isinstance(tree, list):
+        return set().union(*(written(item, start) for item in tree)) if tree else set()
+    if not isinstance(tree, dict):
+        return set()
+    return set().union(*({f"{start}{name}"} | written(value, f"{start}{name}.") for name, value in tree.items()))
+
+
+def test_every_key_of_a_file_is_mutated(files: Path) -> None:
+    keys = set().union(*(written(yaml12.read(path)) for path in (files / "search_spaces").rglob("*.yaml")))
+    assert keys_of(StudySpec) - keys == set()
+    fields = set().union(*(written(yaml12.read(path)) for path in (files / "experiments").rglob("*.yaml")))
+    values = values_of(load_config(None))
+    assert {path for path in values if live(knobs()[path], values) is None} - fields == set()
+    for path in [*(files / "search_spaces").glob("*_whole.yaml"), files / "experiments" / "whole.yaml"]:
+        assert judged(path) == []
+
+
+def test_editors_know_every_key_of_a_study_file_and_no_other(files: Path) -> None:
+    schema = StudySpec.model_json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    valid = jsonschema.Draft202012Validator(schema).is_valid
+    for path in (files / "search_spaces").glob("*.yaml"):
+        assert valid(yaml12.read(path)), path.name
+    for name, tree in STUDIES.items():
+        for key in [None, *(key for key in tree if isinstance(tree[key], dict) and key not in FREE)]:
+            wrong = copy.deepcopy(tree)
+            (wrong if key is None else wrong[key])["speling"] = 1
+            assert not valid(wrong), (name, key)
 
 
 @pytest.mark.slow
