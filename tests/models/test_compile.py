@@ -58,6 +58,7 @@ def test_micro_batches_and_checkpointing_compile_too() -> None:
     assert counters["stats"]["unique_graphs"] > 0
 
 
+@pytest.mark.slow
 def test_only_transformer_blocks_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """And only where it is asked for."""
     monkeypatch.setattr(compiler, "_failure", lambda kind: None)

@@ -171,6 +171,7 @@ def test_target_slots_start_equal_and_follow_the_students() -> None:
     assert make(slots=3, target={"encoder": "stop_gradient"}).target_slots is None
 
 
+@pytest.mark.slow
 def test_the_losses_of_levels_are_not_one_loss() -> None:
     """Over 50 batches none is an affine function of another."""
     model = make(slots=3)

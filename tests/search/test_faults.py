@@ -13,7 +13,6 @@ pytestmark = [
     pytest.mark.ray,
     pytest.mark.slow,
     pytest.mark.timeout(900),
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),
 ]
 
 FAULTS = ("none", "killed", "raises", "nan", "collapses", "memory", "stopped", "loses_checkpoint", "loses_record")

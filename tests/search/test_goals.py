@@ -149,6 +149,7 @@ def test_optuna_hears_every_objective_and_constraint(make_study: MakeStudy, tmp_
     assert sampler.ask(4) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tpe", "gp", "random", "nsgaii"])
 def test_a_sampler_goes_on_from_several_objectives_with_a_constraint(
     make_study: MakeStudy, tmp_path: Path, kind: str

@@ -48,6 +48,7 @@ def points(count: int, draw: int = 0) -> list[Point]:
     return found
 
 
+@pytest.mark.slow
 def test_the_forests_of_scikit_learn_are_not_loaded_for_it() -> None:
     code = "import sys; from hjepa.search.importances import _evaluator; _evaluator(); print('sklearn' in sys.modules)"
     command = [sys.executable, "-W", "ignore", "-c", f"{code}; import sklearn.base"]

@@ -219,6 +219,7 @@ def test_the_order_of_execution_changes_nothing(study: Study, tmp_path: Path) ->
     assert told(conductor.records.trials()) == one
 
 
+@pytest.mark.slow
 def test_a_driver_that_dies_anywhere_ends_with_the_same_population(
     make_study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -147,6 +147,7 @@ def test_promotion_resumes_trials_that_paused(drive: Callable[..., Driver]) -> N
     assert {record.promoted for record in records} == {None, 1, 3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_a_driver_that_is_killed_anywhere_comes_to_the_same_end(drive: Callable[..., Driver], name: str) -> None:
     whole = drive(name)

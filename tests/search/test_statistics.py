@@ -55,6 +55,7 @@ def test_the_benchmark_does_not_stand_in_for_the_standard_library() -> None:
     assert ran.stdout.strip() == "2"
 
 
+@pytest.mark.slow
 def test_holm_is_that_of_statsmodels() -> None:
     p = np.random.default_rng(0).uniform(0, 0.2, (5, 5))
     for found, row in zip(holm(p), p, strict=True):

@@ -70,6 +70,7 @@ def live(
     return found
 
 
+@pytest.mark.slow
 @rules
 @given(scores=curves)
 def test_nothing_ends_before_its_grace_among_few_trials_or_at_full_budget(
@@ -94,6 +95,7 @@ def test_a_score_that_is_not_finite_ends_a_trial_at_once(scheduler: SchedulerSpe
         rule.replay("a", {epoch: value})  # and leaves nothing behind
 
 
+@pytest.mark.slow
 @rules
 @given(scores=curves, words=st.permutations(list("abcdefgh")))
 def test_names_do_not_matter(scheduler: SchedulerSpec, scores: Curves, words: list[str]) -> None:
@@ -102,6 +104,7 @@ def test_names_do_not_matter(scheduler: SchedulerSpec, scores: Curves, words: li
     assert live(fresh(scheduler, words), scores, words) == live(fresh(scheduler, names), scores, names)
 
 
+@pytest.mark.slow
 @rules
 @settings(max_examples=30, deadline=None)
 @given(scores=curves, order=st.randoms(use_true_random=False))

@@ -21,7 +21,7 @@ from tests.tiny import MODEL
 from tests.tracked import Enter, MakeStudy, make_records, without_page, write_run
 
 #: MLflow's own database code uses a loader option that SQLAlchemy 2.1 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from hjepa.search.tracking.address import default_uri
 from hjepa.search.tracking.mirror import register_model, sync
 from tests.tracked import Enter, MakeStudy, make_records, without_page
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -18,8 +18,6 @@ from hjepa.search.tracking.mirror import sync
 from hjepa.search.tracking.naming import FILE, Logged, place_of, study_id
 from tests.tracked import Enter, MakeStudy, make_records, without_page
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's use of SQLAlchemy 2.1
-
 DAMAGES = {"cut off": b'{"study', "without the name": b"{}", "of another kind": b'{"study_id": 3}'}
 
 

@@ -25,7 +25,6 @@ __all__ = ["browser"]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(280),
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),
 ]
 MAIN = "from hjepa.cli.search import main; main()"
 PATIENCE = 60

@@ -21,7 +21,6 @@ from tests.tracked import Enter, MakeStudy, make_records, without_page
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(280),
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),
 ]
 
 
