@@ -38,8 +38,11 @@ class Landscape:
     startup: int
 
 
-def recorded(file: Path) -> Landscape:
-    """The curves of real trials: those at rungs, and the full probe at the end. Random search runs half of them."""
+def recorded(file: Path, configurations: int | None = None) -> Landscape:
+    """The curves of real trials: those at rungs, and the full probe at the end.
+
+    Random search runs so many `configurations`; half of them by default.
+    """
     known = json.loads(file.read_text())
     curves = {_key(known, entry["settings"]): np.array(entry["curve"]) for entry in known["trials"]}
 
@@ -50,7 +53,7 @@ def recorded(file: Path) -> Landscape:
     return Landscape(
         name=known["study"],
         epochs=known["epochs"],
-        configurations=len(curves) // 2,
+        configurations=configurations or len(curves) // 2,
         tree=tree,
         observed=lambda overrides, index, seed: curve(overrides),
         final=lambda overrides: float(curve(overrides)[-1]),

@@ -1,6 +1,7 @@
 """How many epochs does early stopping save a search? Learning curves with a known optimum, paired seeds.
 
-    python -m benchmarks.search_efficiency [--seeds 20] [--search NAME] [--curves experiments/grid_cifar10/curves.json]
+    python -m benchmarks.search_efficiency [--seeds 20] [--search NAME]
+        [--curves experiments/grid_cifar10/curves.json [--random 24]]
 
 With `--curves` the curves are those that real trials left (benchmarks/landscapes.py makes the file); else they are
 simulated:
@@ -228,10 +229,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--search", default="", help="only the searches whose name holds this")
+    parser.add_argument("--random", type=int, help="configurations of random search on the curves of a file")
     parser.add_argument("--curves", type=Path, help="curves of real trials, in place of simulated ones")
     given = parser.parse_args()
     seeds = range(given.seeds)
-    landscapes = [recorded(given.curves)] if given.curves else list(LANDSCAPES.values())
+    landscapes = [recorded(given.curves, given.random)] if given.curves else list(LANDSCAPES.values())
     first = landscapes[0]
     print(f"epochs to be as good as random search after {first.configurations} x {first.epochs}, as a ratio, ", end="")
     print(f"{len(seeds)} seeds")
