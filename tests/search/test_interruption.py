@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from hjepa.search.execution.interruption import Interruption, StopStudy
+from hjepa.search.execution import session
+from hjepa.search.execution.interruption import Interruption, RayLost, StopStudy
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -40,3 +41,17 @@ def test_the_hours_end_a_study_without_a_signal() -> None:
 
 def test_no_except_clause_for_failures_swallows_it() -> None:
     assert not issubclass(StopStudy, Exception)
+
+
+def test_a_study_whose_ray_has_died_ends_with_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, nodes = [0.0], [{"Alive": True}, {"Alive": False}]
+    monkeypatch.setattr(session.ray, "nodes", lambda: nodes)
+    pulse = session.Pulse(now=lambda: clock[0])
+    nodes[0]["Alive"] = False
+    pulse.check()
+    clock[0] = session.LOOK
+    with pytest.raises(RayLost, match="no node of it is left; every trial that ended is kept"):
+        pulse.check()
+    nodes[1]["Alive"] = True
+    clock[0] += session.LOOK
+    pulse.check()

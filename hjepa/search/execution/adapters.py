@@ -16,6 +16,7 @@ from ray.tune.search import Searcher
 from hjepa.search.conductor import Conductor
 from hjepa.search.execution.interruption import Interruption, writing
 from hjepa.search.execution.order import Order, pinned
+from hjepa.search.execution.session import Pulse
 from hjepa.search.records import TrialRecord
 from hjepa.search.reuse import Library
 from hjepa.search.watch import Watch
@@ -108,11 +109,13 @@ class Follower(Stateless, Callback):
         self._conductor = conductor
         self._interruption = interruption
         self._watch = watch
+        self._pulse = Pulse()
         self._hung: dict[str, str] = {}
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Between two events nothing is half done. Ends what hangs. Raises StopStudy."""
         self._interruption.check()
+        self._pulse.check()
         for name, reason in self._watch.hung():
             self._hung[name] = reason
             _kill(name, trials)

@@ -16,6 +16,10 @@ class NoStorage(StopStudy):
     """Nothing can be written any more."""
 
 
+class RayLost(StopStudy):
+    """Nothing can be executed any more."""
+
+
 @contextlib.contextmanager
 def writing() -> Iterator[None]:
     """Where a file of the study cannot be written, leave the study with a line that says which. Raises NoStorage."""

@@ -15,7 +15,7 @@ from hjepa.search.ablation.cells import FixedCells
 from hjepa.search.budget import Ledger, write_ending
 from hjepa.search.conductor import Conductor
 from hjepa.search.execution.adapters import Follower, Proposals, Verdicts, folder_of, name_of
-from hjepa.search.execution.interruption import Interruption, NoStorage, StopStudy
+from hjepa.search.execution.interruption import Interruption, NoStorage, RayLost, StopStudy
 from hjepa.search.execution.quiet import diverted
 from hjepa.search.execution.session import ray_session, storage
 from hjepa.search.execution.trainable import run_order
@@ -42,7 +42,7 @@ WATCHING = {"memory": 1.0}
 @dataclass(frozen=True)
 class Ending:
     """How a run of a study ended: `stopped` says why it ended early, `by_signal` whether a person did it,
-    `broken` whether nothing could be written any more.
+    `broken` whether nothing could be written, or executed, any more.
     """
 
     stopped: str | None
@@ -98,7 +98,7 @@ def run_study(
                         follower = Follower(conductor, interruption, watch)
                         _tune(plan, conductor, library, follower, interruption, address, live)
             except StopStudy as stop:
-                stopped, broken = str(stop), isinstance(stop, NoStorage)
+                stopped, broken = str(stop), isinstance(stop, NoStorage | RayLost)
                 with contextlib.suppress(OSError):  # the records show without it what was interrupted
                     conductor.interrupt(stopped)
                     write_ending(directory, stopped)

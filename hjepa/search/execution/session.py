@@ -3,13 +3,18 @@
 import contextlib
 import os
 import socket
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import ray
 
 from hjepa.overrides import ConfigError
+from hjepa.search.execution.interruption import RayLost
 from hjepa.search.execution.order import passed_on
+
+#: Seconds between looks whether Ray lives.
+LOOK = 5.0
 
 #: Settings of Ray that its processes read from the environment. Tune's own snapshots and its handling of
 #: signals are not used here; a working directory that changes under a trial would move relative paths.
@@ -40,6 +45,22 @@ def ray_session(address: str | None, *, dashboard: bool) -> Iterator[dict[str, f
     finally:
         ray.shutdown()
         _restore(before)
+
+
+class Pulse:
+    """Whether Ray lives. Where its last node has died, Tune itself would wait for another one, for ever."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._last = now()
+
+    def check(self) -> None:
+        """Look, now and then. Raises RayLost."""
+        if self._now() - self._last < LOOK:
+            return
+        self._last = self._now()
+        if not any(node["Alive"] for node in ray.nodes()):  # type: ignore[no-untyped-call]
+            raise RayLost("Ray has died: no node of it is left; every trial that ended is kept")
 
 
 def cluster_resources(address: str) -> dict[str, float]:
