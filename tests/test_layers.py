@@ -77,6 +77,7 @@ PURE = [
     "reports.report",
     "reports.stopping",
     "reports.tables",
+    "reports.untrained",
     "roles",
     "retries",
     "reuse",

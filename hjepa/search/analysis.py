@@ -48,6 +48,14 @@ class Standing:
         scores = [trial.score for trial in self.trials if trial.metric == self.metric and trial.score is not None]
         return statistics.stdev(scores) if len(scores) > 1 else None
 
+    @property
+    def untrained(self) -> float | None:
+        """What its own untrained encoder scores, mean over the trials that have a score; None where it is not known."""
+        scored = [trial for trial in self.trials if trial.metric == self.metric and trial.score is not None]
+        known = [trial.floor.get(self.metric or "") for trial in scored]
+        values = [float(value) for value in known if isinstance(value, int | float)]
+        return statistics.fmean(values) if values and len(values) == len(scored) else None
+
 
 @held
 def standings(records: StudyRecords) -> list[Standing]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from hjepa.search.ablation.comparisons import POINTS, Compared, compared, ended, entry, scores_on_test
+from hjepa.search.ablation.comparisons import POINTS, Compared, compared, ended, entry, p_value, scores_on_test
 from hjepa.search.analysis import Standing, first, floors, standings
 from hjepa.search.confirmation import cell_of, confirmed_in, levels_of
 from hjepa.search.records import StudyRecords, TrialRecord
@@ -71,13 +71,12 @@ def rows(found: Mapping[str, Any]) -> list[list[str]]:
 def _row(candidate: Mapping[str, Any]) -> list[str]:
     found = candidate["comparison"]
     interval = "" if found["low"] is None else f"{found['low']:+.2f} to {found['high']:+.2f}"
-    star = "*" if found["significant"] else ""
     return [
         candidate["cell"],
         _share(candidate["score"]),
         "" if found["effect"] is None else f"{found['effect']:+.2f}",
         interval,
-        "" if found["p_holm"] is None else f"{found['p_holm']:.4f}{star}",
+        p_value(found["p_holm"], found["significant"]),
         str(len(found["seeds"])),
         _share(candidate["test_score"]),
         candidate["verdict"] or "",
@@ -91,7 +90,7 @@ def _share(value: float | None) -> str:
 def _confirmation(there: StudyRecords, ranking: Sequence[Standing]) -> dict[str, Any]:
     study = Study.load(there.directory / "study.yaml")
     trials = there.trials()
-    over = ended(study, trials)
+    over = ended(study, trials, there.metric)
     table = {row.comparison.name: row for row in compared(study, trials, there.metric)}
     test = scores_on_test(study, trials, there.metric)
     by_cell = {standing.cell: standing for standing in ranking}
@@ -161,6 +160,9 @@ def _words(state: str, selected: Standing, floor: float | None, judged: Mapping[
     above = ""
     if floor is not None and selected.score is not None:
         above = f", {POINTS * (selected.score - floor):+.1f} points over the floor"
+        own = selected.untrained
+        if own is not None and selected.trials[0].index and f"{own:.4f}" != f"{floor:.4f}":
+            above += f" and {POINTS * (selected.score - own):+.1f} over its own untrained encoder"
     named = f"{selected.cell} ({selected.config[:10]}) with {selected.score:.4f}{above}"
     if state == "unconfirmed":
         said = [f"selected, unconfirmed: {named} (its score is optimistic by selection)"]
@@ -191,7 +193,7 @@ def _result(candidate: Mapping[str, Any], judged: Mapping[str, Any]) -> str:
         return f"on fresh seeds: {found['conclusion']}"
     text = f"on {len(found['seeds'])} fresh seeds (from {min(seeds)}) {found['effect']:+.2f} points over the baseline"
     if found["low"] is not None:
-        text += f" ({found['low']:+.2f} to {found['high']:+.2f}, p {found['p_holm']:.4f} by Holm)"
+        text += f" ({found['low']:+.2f} to {found['high']:+.2f}, p {p_value(found['p_holm'])} by Holm)"
     text += f": {found['conclusion']}"
     if candidate["test_score"] is not None:
         against = judged["baseline"]["test_score"]

@@ -207,6 +207,14 @@ def test_a_path_ends_where_no_candidate_has_a_score(bench: Bench) -> None:
     assert "the path ends here" in bench.conductor.exhausted
 
 
+def test_a_path_that_ends_before_its_goal_has_its_steps_on_test(bench: Bench) -> None:
+    bench.run(lambda trial: None if "+" in trial.cell else additive(trial), design="path", factors=THREE)
+    assert bench.conductor.exhausted is not None
+    (row,) = compare(bench.records)
+    assert row.comparison.name == "slow" and row.test is not None
+    assert row.test.seeds == tuple(SEEDS)
+
+
 def test_a_path_that_is_not_decided_yet_is_waited_for(bench: Bench) -> None:
     bench.run(lambda trial: 0.5, design="path", factors=THREE, seeds=[0])
     last = bench.records.trials()[3]
@@ -232,4 +240,5 @@ def test_the_plan_says_cells_comparisons_claims_and_what_can_be_found(bench: Ben
     assert "scale: full - without_scale; detectable from " in stated
     assert "Holm over 2 rows" in stated
     assert "scale: +0.5 to +1 points (somebody)" in stated
-    assert "measured on paired differences" in "\n".join(lines(study, bench.directory))
+    measured = "\n".join(lines(study, bench.directory))
+    assert "measured on paired differences (2 comparisons, at most 4 seeds)" in measured

@@ -1,4 +1,4 @@
-"""The same seed is the same draw: cells share data order, masks and the initial weights that both have."""
+"""The same seed is the same draw: cells share data order, masks, crops and the initial weights that both have."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,10 +33,13 @@ def built(make_study: MakeStudy, tmp_path: Path) -> Callable[[str, int], Run]:
     return lambda cell, seed: build(study.config(cells[cell], seed))
 
 
-def masks(run: Run) -> list[Tensor]:
-    """The masks of two steps."""
+def drawn(run: Run) -> list[Tensor]:
+    """The masks, crops and flips of two steps."""
     draws = [run.step.draw(run.config.data.image_size or 16, step, 4) for step in (1, 2)]
-    return [part for draw in draws for mask in draw.masks for part in (mask.context, mask.targets)]
+    masks = [part for draw in draws for mask in draw.masks for part in (mask.context, mask.targets)]
+    crops = [part for draw in draws for view in draw.views for part in (view.box, view.flip) if part is not None]
+    assert len(crops) >= 2
+    return [*masks, *crops]
 
 
 @pytest.mark.parametrize("factor", FACTORS)
@@ -45,7 +48,7 @@ def test_cells_on_one_seed_differ_in_their_factor_alone(built: Callable[[str, in
     for epoch in (0, 1):
         np.testing.assert_array_equal(full.dataset.order(0, epoch), cell.dataset.order(0, epoch))
     assert full.config.seed == cell.config.seed == 0
-    assert all(torch.equal(a, b) for a, b in zip(masks(full), masks(cell), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(drawn(full), drawn(cell), strict=True))
     ours, theirs = full.model.state_dict(), cell.model.state_dict()
     shared = ours.keys() & theirs.keys()
     assert len(shared) > 20
@@ -56,6 +59,6 @@ def test_cells_on_one_seed_differ_in_their_factor_alone(built: Callable[[str, in
 def test_another_seed_is_another_draw(built: Callable[[str, int], Run]) -> None:
     one, two = built("full", 0), built("full", 1)
     assert not np.array_equal(one.dataset.order(0, 0), one.dataset.order(1, 0))
-    assert not all(torch.equal(a, b) for a, b in zip(masks(one), masks(two), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(drawn(one), drawn(two), strict=True))
     ours, theirs = one.model.state_dict(), two.model.state_dict()
     assert any(not torch.equal(ours[name], theirs[name]) for name in ours)

@@ -28,6 +28,8 @@ def test_the_notes_name_every_effect_level_and_floor_of_the_records(records: Stu
     found = content(records)
     for row in found["comparisons"]:
         assert f"| {row['effect']:+.2f} | {row['low']:+.2f} to {row['high']:+.2f} |" in notes
+        test = row["test"]
+        assert f"| {test['effect']:+.2f} ({test['low']:+.2f} to {test['high']:+.2f}) |" in notes
         assert f"| {row['p_holm']:.4f} | {len(row['seeds'])} | {row['test']['effect']:+.2f}".replace("0.", ".") in notes
     pairing = found["pairing"]
     assert f"{pairing['ratio']:.2f}".lstrip("0") in notes

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hjepa.search.analysis import floors, standings, winner
 from hjepa.search.records import StudyRecords, TrialRecord
-from hjepa.search.reports.report import report
+from hjepa.search.reports.report import content, report
 from hjepa.search.study import Study
 
 MakeStudy = Callable[..., Study]
@@ -64,6 +64,7 @@ class _Report(_Strict):
     configurations: list[dict[str, object]]
     curves: list[dict[str, object]]
     level_probes: object
+    untrained: dict[str, object] | None
     environment: dict[str, object]
     title: str
     heading: str
@@ -151,11 +152,24 @@ def test_people_read_floors_states_the_winner_and_the_next_command(records: Stud
     assert "untrained encoder 0.2000, raw pixels 0.2500" in text
     assert "6 completed, 1 early_stopped, 1 diverged, 1 duplicate, 1 pending" in text
     assert "selected, unconfirmed: c1" in text
-    assert "+40.0 points over the floor" in text
+    assert "+40.0 points over the floor" in text and "own untrained encoder" not in text
     assert f"hjepa-search export {records.directory} --best --output best.yaml" in text
     assert "\x1b" not in text
     assert "optim.lr=0.002" in text
     assert max(map(len, text.splitlines()[:20])) < 200
+
+
+def test_a_configuration_that_training_made_worse_is_named(make_study: MakeStudy, enter: Enter, tmp_path: Path) -> None:
+    study = make_study()
+    records = StudyRecords.create_or_open(tmp_path / "runs", study)
+    for index, score, own in ((0, 0.4, 0.2), (1, 0.6, 0.58), (2, 0.55, 0.56)):
+        floor = {"floor": {"probe.top1": own}, "metrics": {"probe.top1": score}}
+        enter(records, study, index, {"optim.lr": 0.001 * (1 + index)} if index else {}, "completed", epoch=4, **floor)
+    for style in ("table", "markdown", "json"):
+        text = report(records, style)  # type: ignore[arg-type]
+        assert "c1" in text and "+40.0 points over the floor and +2.0 over its own untrained encoder" in text
+        assert "no better than their own untrained encoder: c2 (0.5500, untrained 0.5600)" in text
+    assert [row["cell"] for row in content(records)["untrained"]["rows"]] == ["c2"]
 
 
 def test_a_long_table_is_cut_and_says_so(records: StudyRecords, monkeypatch: pytest.MonkeyPatch) -> None:

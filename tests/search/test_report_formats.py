@@ -19,7 +19,7 @@ import pytest
 
 from hjepa.runtime.files import write_json
 from hjepa.search.records import StudyRecords, TrialRecord
-from hjepa.search.reports import figures
+from hjepa.search.reports import figure_curves, figures
 from hjepa.search.reports import latex as report_latex
 from hjepa.search.reports.report import content, report
 from hjepa.search.study import Study
@@ -164,6 +164,7 @@ def of_page(text: str) -> list[Table]:
     return [columns(rows[0], rows[1:]) for rows in Page(text).tables]
 
 
+@pytest.mark.slow
 def test_every_format_says_the_same_numbers(records: StudyRecords) -> None:
     plain, found = of_markdown(report(records, "markdown")), content(records)
     assert len(plain) >= 2 if "comparisons" in found else plain
@@ -179,11 +180,14 @@ def test_every_format_says_the_same_numbers(records: StudyRecords) -> None:
     assert json.loads(report(records, "json")) == json.loads(json.dumps(found))
 
 
+@pytest.mark.slow
 def test_what_is_shown_is_the_rounded_json(ablation: StudyRecords) -> None:
     found = json.loads(report(ablation, "json"))
     table = next(table for table in of_page(report(ablation, "html")) if "effect" in table)
     assert table["effect"] == [f"{row['effect']:+.2f}" for row in found["comparisons"]]
-    assert table["on test"] == [f"{row['test']['effect']:+.2f}" for row in found["comparisons"]]
+    tests = [row["test"] for row in found["comparisons"]]
+    shown = [f"{test['effect']:+.2f} ({test['low']:+.2f} to {test['high']:+.2f})" for test in tests]
+    assert table["on test"] == shown
     assert table["seeds"] == ["5", "4"]
     lines = list(csv.DictReader(io.StringIO(report(ablation, "csv"))))
     for line, row in zip(lines, found["comparisons"], strict=True):
@@ -231,6 +235,7 @@ def test_every_special_character_is_escaped(character: str) -> None:
     assert unescaped(found) == (character if character.isascii() else "?")
 
 
+@pytest.mark.slow
 def test_the_page_holds_all_of_it_and_fetches_nothing(records: StudyRecords) -> None:
     text = report(records, "html")
     page = Page(text)
@@ -245,6 +250,18 @@ def test_the_page_holds_all_of_it_and_fetches_nothing(records: StudyRecords) -> 
         assert f'id="{name}-figure_1"' in text
 
 
+@pytest.mark.parametrize("state", ["early_stopped", "collapsed", "failed"])
+def test_a_curve_that_was_cut_short_ends_in_a_cross(ablation: StudyRecords, state: str) -> None:
+    found = content(ablation)
+    for trial, end in zip(found["curves"], (state, *["completed"] * 20), strict=False):
+        trial["state"] = end
+    drawn = figure_curves.curves(found)
+    assert not isinstance(drawn, str)
+    crosses = [line for line in drawn.axes[0].lines if line.get_marker() == "x"]
+    assert [line.get_xdata()[-1] for line in crosses] == [found["curves"][0]["rungs"][-1]["epoch"]]
+
+
+@pytest.mark.slow
 def test_figures_are_files_too(ablation: StudyRecords, tmp_path: Path) -> None:
     found = content(ablation)
     row = {"cell": found["configurations"][0]["cell"], "trials": 3, "untrained": 0.2, "trained": 0.4}
@@ -284,5 +301,17 @@ def test_a_browser_shows_the_page(ablation: StudyRecords, tmp_path: Path, browse
         cells = browser.find_elements("css selector", "#ranking tbody td:nth-child(5)")
         scores = [float(cell.text) for cell in cells]
         assert scores == sorted(scores, reverse=falling)
+    head = browser.find_element("css selector", "#effects th:nth-child(4) button")
+    order = "const rows = document.querySelector('#effects tbody').rows; rows[0].cells[3].textContent = '0.0300';"
+    browser.execute_script(f"{order} rows[1].cells[3].textContent = '<0.0001*'; arguments[0].click()", head)
+    cells = browser.find_elements("css selector", "#effects div:first-of-type tbody td:nth-child(4)")
+    assert [cell.text for cell in cells][:2] == ["<0.0001*", "0.0300"], "by value, not by the sign"
     assert browser.save_screenshot(str(tmp_path / "report.png"))
+    paper = {"width": 700, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", paper)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert browser.execute_script("return [...document.querySelectorAll('details')].every((each) => each.open)")
+    cut = "return [...document.querySelectorAll('.wide, .drawing, pre')].filter((e) => e.scrollWidth > e.clientWidth)"
+    assert browser.execute_script(f"{cut}.map((e) => e.textContent.slice(0, 60))") == [], "paper does not scroll"
     assert console_errors(browser) == []

@@ -40,8 +40,9 @@ def ablation(make_study: Callable[..., Study], tmp_path: Path) -> Ablation:
     """The records of an ablation whose trials ended as `end(cell, seed)` says."""
 
     def ablation(end: Callable[[str, int], End], seeds: int = 4, count: int = 3, **keys: Any) -> StudyRecords:
+        more = {"seeds": list(range(seeds)), "claims": keys.pop("claims", [])}
         spec = {"design": "leave_one_out", "factors": dict(list(FACTORS.items())[:count]), **keys}
-        study = make_study(space="<absent>", budget={"epochs": 2}, ablation=spec, seeds=list(range(seeds)))
+        study = make_study(space="<absent>", budget={"epochs": 2}, ablation=spec, **more)
         records = StudyRecords.create_or_open(tmp_path / "runs", study, "data")
         assert study.design is not None
         for index, cell in enumerate(study.design.cells):
@@ -116,6 +117,10 @@ def test_a_fraction_reports_its_aliases(ablation: Ablation) -> None:
     assert terms["scale:slow"]["aliases"] == ["decay:heads"]
     assert terms["scale:slow"]["effect"] == pytest.approx(1.5, abs=0.3)
     assert "| decay:heads |" in report(records, "markdown")
+    for style in ("table", "markdown"):
+        text = report(records, style)  # type: ignore[arg-type]
+        assert "8 of 16 combinations; resolution IV" in text
+        assert "aliased (one estimate for all of them): scale:slow = decay:heads" in text
     lines = {row["name"]: row["difference"] for row in csv.DictReader(io.StringIO(report(records, "csv")))}
     assert lines["scale"] == "model: scale + slow:decay:heads"
 
@@ -164,6 +169,33 @@ def test_the_other_tests_stand_beside_the_t_test(ablation: Ablation) -> None:
 def test_labels_of_an_a_a_study_share_no_seed(ablation: Ablation) -> None:
     records = ablation(lambda cell, seed: 50 + noise(cell, seed), design="a_a", factors={})
     assert "share no seed" in content(records)["pairing"]["cannot"]
+    text = report(records, "markdown")
+    assert "label n runs on the study's seeds + 10000 n" in text and "on the same seeds" not in text
+
+
+def test_no_p_value_is_printed_as_nothing(ablation: Ablation) -> None:
+    records = ablation(modelled, seeds=8)
+    assert content(records)["comparisons"][0]["p_holm"] < 0.00005
+    text = report(records, "markdown")
+    assert "| <0.0001* |" in text and "0.0000" not in text
+    assert "\\textless{}0.0001{*}" in report(records, "latex")
+
+
+def test_the_reader_is_told_who_claims_what_and_what_is_corrected(ablation: Ablation) -> None:
+    claims = [{"factor": "scale", "effect": [low, 4.0], "source": f"page {low}"} for low in (1.0, 2.0)]
+    records = ablation(modelled, claims=claims)
+    for style in ("table", "markdown", "latex"):
+        text = report(records, style)  # type: ignore[arg-type]
+        assert "after Holm" in text and "correction over 3 tests" in text
+        assert "claimed of scale: +1 to +4 (page 1.0)" in text and "claimed of scale: +2 to +4 (page 2.0)" in text
+        assert "not corrected for the number of rows" in text and "too sure" not in text
+
+
+def test_who_adds_seeds_because_of_a_verdict_is_warned(ablation: Ablation) -> None:
+    claims = [{"factor": "decay", "effect": [0.1, 0.2], "source": "somebody"}]
+    records = ablation(modelled, seeds=2, claims=claims)
+    assert content(records)["comparisons"][2]["claims"][0]["more_seeds"] > 0
+    assert "seeds that are added because of this table make" in report(records, "markdown")
 
 
 def test_one_seed_has_words_and_no_star(ablation: Ablation) -> None:

@@ -18,7 +18,7 @@ from tests.search.test_confirmation import HOLDS, SEARCHED, execute
 from tests.tiny import MODEL
 from tests.tracked import Enter, MakeStudy, make_records, without_page
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -76,6 +76,25 @@ def test_a_confirmed_search_is_confirmed_from_mlflow_alone(
     shutil.move(records.directory, tmp_path / "elsewhere")
     with rebuilt("t", shared) as again:
         assert json.loads(report(again, "json")) == expected
+
+
+def test_an_ablation_with_its_scores_on_test_from_mlflow_alone(
+    make_study: MakeStudy, tmp_path: Path, shared: str
+) -> None:
+    factor = {"without": {}, "with": {"model.layer_scale": 1e-2}}
+    spec = {"design": "leave_one_out", "factors": {"scale": factor}, "margin": 1.0}
+    claims = [{"factor": "scale", "effect": [0.5, 1.0], "source": "somebody"}]
+    budget = {"epochs": 4}
+    study = make_study(base=MODEL, space="<absent>", budget=budget, ablation=spec, seeds=[0, 1, 2], claims=claims)
+    execute(study, tmp_path / "runs", {"full": 0.6, "without_scale": 0.55})
+    records = StudyRecords.open(tmp_path / "runs")
+    sync(records, shared)
+    styles: tuple[Format, ...] = ("json", "csv", "markdown", "latex")
+    expected = [report(records, style) for style in styles]
+    assert json.loads(expected[0])["comparisons"][0]["test"]["low"] is not None
+    shutil.move(records.directory, tmp_path / "elsewhere")
+    with rebuilt("t", shared) as again:
+        assert [report(again, style) for style in styles] == expected
 
 
 def test_the_newest_of_several_studies_of_one_name(

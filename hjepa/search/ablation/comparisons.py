@@ -20,6 +20,8 @@ from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.study import Study
 
 POINTS = 100.0
+#: What is below would be printed as 0, or as more than it is.
+SMALLEST_P = 0.0001
 #: Metrics of the objective that test.json holds, by their names on the hold-out.
 TEST = {"probe.top1": "test.probe.top1", "knn.top1": "test.knn.top1"}
 
@@ -78,6 +80,13 @@ def spread(rows: Sequence[Compared]) -> float | None:
 def size(comparison: Comparison) -> float:
     """The variance of a comparison at one seed, over that of a cell's score there."""
     return 1.0 / len(comparison.minuend) + 1.0 / len(comparison.subtrahend)
+
+
+def p_value(p: float | None, star: bool | None = False) -> str:
+    """A p value as people read it, which is never 0; nothing where there is no test."""
+    if p is None:
+        return ""
+    return ("<0.0001" if p < SMALLEST_P else f"{p:.4f}") + ("*" if star else "")
 
 
 def entry(row: Compared) -> dict[str, Any]:
@@ -193,15 +202,17 @@ def _claims(study: Study, name: str) -> list[Claim]:
     return [Claim(name, *claim.effect, claim.source) for claim in study.spec.claims if claim.factor == name]
 
 
-def ended(study: Study, trials: Sequence[TrialRecord]) -> bool:
-    """Whether every trial that the study asks for has ended."""
-    asked = study.configurations * len(study.spec.seeds)
+def ended(study: Study, trials: Sequence[TrialRecord], metric: str) -> bool:
+    """Whether every trial that the design asks for has ended; a path may ask for no more before it is at its goal."""
+    if study.design is None:
+        return False
+    asked = len(design_at(study.design, trials, metric).cells) * len(study.spec.seeds)
     return len(trials) >= asked and all(trial.final for trial in trials)
 
 
 def scores_on_test(study: Study, trials: Sequence[TrialRecord], metric: str) -> Scores:
     """What the trials' test.json hold, in points, once every trial has ended; a duplicate's is its original's."""
-    if not ended(study, trials):
+    if not ended(study, trials, metric):
         return {}
     seen = _by_cell(study, trials)
     directories = {trial.id: trial.directory for trial in trials}

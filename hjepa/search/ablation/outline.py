@@ -93,7 +93,9 @@ def _sd(study: Study, measured: Sequence[Compared]) -> tuple[float | None, str]:
     stated = study.spec.ablation.seed_sd
     found = spread(measured)
     if found is not None:
-        return found, f"sd {found:.2f} points over seeds, measured on paired differences"
+        used = [len(row.effect.seeds) for row in measured if row.effect.sd]
+        origin = f"measured on paired differences ({_counted(len(used), 'comparison')}, at most {max(used)} seeds)"
+        return found, f"sd {found:.2f} points over seeds, {origin}"
     if stated is not None:
         return stated, f"sd {stated:g} points over seeds, as stated (as if pairing did not help)"
     return None, "unknown before trials ran; state ablation.seed_sd, in points"

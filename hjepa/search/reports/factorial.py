@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hjepa.search.ablation.comparisons import scores_on_hold_out, states_of
+from hjepa.search.ablation.comparisons import p_value, scores_on_hold_out, states_of
 from hjepa.search.ablation.designs import Design
 from hjepa.search.ablation.factorial import Factorial, Term, factorial
 from hjepa.search.ablation.statistics import Pairing, pairing
@@ -161,7 +161,7 @@ def _row(term: Mapping[str, Any]) -> list[str]:
         term["name"],
         "" if term["effect"] is None else f"{term['effect']:+.2f}",
         "" if low is None else f"{low:+.2f} to {high:+.2f}",
-        "" if p is None else f"{p:.4f}{'*' if term['significant'] else ''}",
+        p_value(p, term["significant"]),
         ", ".join(term["aliases"]),
         term["conclusion"],
     ]

@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from hjepa.search.reports.figure_scores import WIDE
 from hjepa.search.reports.figure_style import AMBER, GREY, INK, MOST, colours, figure, legend_of_cells, lines
 from hjepa.search.reports.tables import short
+from hjepa.search.states import FAILURES
 
 #: {monitor: its title, and what a collapse does to it}.
 MONITORS = {
@@ -29,12 +30,14 @@ MONITORS = {
 }
 #: Of scores, from low to high; both ends can be seen on white and on black.
 SCORES = LinearSegmentedColormap.from_list("scores", ["#9fb4cc", "#3b82c4", "#e0902f", "#d6402f"])
+#: Ends before the full budget.
+CUT_SHORT = ("early_stopped", *FAILURES)
 #: Choices of a field that are drawn one by one.
 CHOICES = 9
 
 
 def curves(found: Mapping[str, Any]) -> Figure | str:
-    """Each trial's score at its rungs; a cross where it was stopped, a square for its full probe."""
+    """Each trial's score at its rungs; a cross where it was stopped or ended badly, a square for its full probe."""
     scored = [trial for trial in found["curves"] if _series(trial["rungs"], "score")[0]]
     if not scored:
         return "no trial has reached a rung"
@@ -45,7 +48,7 @@ def curves(found: Mapping[str, Any]) -> Figure | str:
     for trial in scored[:MOST]:
         x, y = _series(trial["rungs"], "score")
         colour = chosen.get(trial["cell"], GREY)
-        if trial["state"] == "early_stopped":
+        if trial["state"] in CUT_SHORT:
             axes.plot(x[-1], y[-1], "x", color=colour, ms=6, mew=1.6, zorder=4)
         for point in trial["full"]:
             if point["epoch"] and trial["cell"] in chosen:
@@ -59,7 +62,7 @@ def curves(found: Mapping[str, Any]) -> Figure | str:
     axes.set_ylabel("score on the hold-out")
     more = [
         Line2D([], [], color=INK, marker="s", ms=5, lw=0, label="full probe"),
-        Line2D([], [], color=INK, marker="x", ms=5, lw=0, label="stopped"),
+        Line2D([], [], color=INK, marker="x", ms=5, lw=0, label="stopped, or ended badly"),
         Line2D([], [], color=AMBER, lw=1, ls=":", label="rung"),
         Line2D([], [], color=INK, lw=0.8, ls="--", label="untrained"),
     ]

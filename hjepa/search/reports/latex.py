@@ -36,6 +36,7 @@ SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
 #: Columns of prose: they wrap, at this share of the line.
 PROSE = {
     "conclusion": 0.26,
+    "claimed": 0.12,
     "verdict": 0.3,
     "overrides": 0.36,
     "state": 0.14,
@@ -130,7 +131,7 @@ def _column(name: str, numeric: bool) -> str:
 def _numeric(table: Section) -> list[bool]:
     """Whether a column's cells begin like numbers."""
     columns: Sequence[Sequence[str]] = list(zip(*table.rows, strict=True))
-    return [all(cell[:1] in "+-±0123456789" for cell in cells if cell) for cells in columns]
+    return [all(cell[:1] in "+-±<0123456789" for cell in cells if cell) for cells in columns]
 
 
 def _label(name: str) -> str:

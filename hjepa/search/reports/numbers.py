@@ -10,14 +10,14 @@ from hjepa.search import health
 from hjepa.search.ablation import comparisons
 from hjepa.search.records import StudyRecords
 from hjepa.search.reports import factorial as factorial_report
-from hjepa.search.reports import goals, importance, levels, population
+from hjepa.search.reports import goals, importance, levels, population, untrained
 from hjepa.search.reports import stopping as stopping_report
 from hjepa.search.study import Study
 
 #: The keys of the JSON report that are made here.
 KEYS = (
     *("goals", "factorial", "pairing", "importances", "agreement", "early_stopping", "population", "level_probes"),
-    "findings",
+    *("untrained", "findings"),
 )
 
 
@@ -33,14 +33,16 @@ def numbers(records: StudyRecords) -> dict[str, Any]:
     """The keys of the JSON report that are about the study as a whole, each with its `words`.
 
     An ablation has `factorial` (null for designs that are not) and `pairing`, a search has `importances` and `goals`;
-    both have `agreement` and `early_stopping`, a search that trains a population has `population`. `findings` say what
-    is not well, each with the key of the study file to change.
+    both have `agreement` and `early_stopping`, a search that trains a population has `population`. `untrained` names
+    what scores no more than before it was trained. `findings` say what is not well, each with the key of the study file
+    to change.
     """
     study = Study.load(records.directory / "study.yaml")
     both = {
         "agreement": stopping_report.agreement_of(study, records),
         "early_stopping": stopping_report.early_stopping(study, records),
         "level_probes": levels.of_study(records),
+        "untrained": untrained.of_study(records),
     }
     if study.design is None:
         members = {"population": population.of_study(study, records)}

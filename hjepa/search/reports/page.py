@@ -22,13 +22,13 @@ PARTS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "health": ("Collapse monitors and levels", ("monitors", "levels", "level_probes"), ("Level probes",)),
 }
 #: A cell that holds a number, or an interval.
-NUMBER = re.compile(r"[+±-]?[\d.]+(e[+-]?\d+)?\*?( to [+-]?[\d.]+)?")
+NUMBER = re.compile(r"[<+±-]?[\d.]+(e[+-]?\d+)?\*?( to [+-]?[\d.]+)?")
 CAPTIONS = {
     "effects": "Effect of each comparison: a point for each seed, the mean with its paired t interval, what was "
     "claimed (shaded), and the same effect on the test split (green) once it has been read.",
     "pareto": "Cost against score: no configuration lies above and left of the front.",
     "curves": "Score at each rung, by the cheap probe there; squares are the full probe, another measurement, "
-    "and the broken line is the untrained encoder's.",
+    "and the broken line is the baseline's untrained encoder by it.",
     "parallel": "Each line is a configuration; colour is its score at full budget, grey was stopped before.",
     "importances": "What share of reaching the best quarter each searched field explains.",
     "monitors": "Collapse monitors over the epochs: a collapse is a rank that falls, or a cosine that nears 1.",

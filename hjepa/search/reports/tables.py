@@ -5,6 +5,7 @@ from typing import Any
 
 from hjepa.overrides import shown
 from hjepa.search import selection
+from hjepa.search.ablation.comparisons import p_value
 from hjepa.search.reports import ablation, numbers
 from hjepa.search.reports.ablation import points
 from hjepa.search.reports.numbers import Section
@@ -35,17 +36,16 @@ def tables(found: Mapping[str, Any]) -> list[Section]:
 
 def comparison(row: Mapping[str, Any]) -> list[str]:
     """A comparison's cells, in the order of ablation.COLUMNS."""
-    corrected = "" if row["p_holm"] is None else f"{row['p_holm']:.4f}{'*' if row['significant'] else ''}"
     return [
         row["name"],
         points(row["effect"]),
         _interval(row["low"], row["high"]),
-        corrected,
+        p_value(row["p_holm"], row["significant"]),
         str(len(row["seeds"])),
         row["conclusion"],
         "; ".join(f"{claim['effect'][0]:+g} to {claim['effect'][1]:+g}" for claim in row["claims"]),
         "; ".join(claim["words"] for claim in row["claims"]),
-        "" if row["test"] is None else points(row["test"]["effect"]),
+        "" if row["test"] is None else _on_test(row["test"]),
     ]
 
 
@@ -54,14 +54,14 @@ def beside(row: Mapping[str, Any]) -> list[str]:
     bootstrap, coverage = row["bootstrap"], row["bootstrap_coverage"]
     return [
         row["name"],
-        _p(row["p"]),
-        _p(row["p_sign_flip"]),
-        _p(row["p_sign_flip_floor"]),
-        _p(row["p_wilcoxon"]),
+        p_value(row["p"]),
+        p_value(row["p_sign_flip"]),
+        p_value(row["p_sign_flip_floor"]),
+        p_value(row["p_wilcoxon"]),
         "" if bootstrap is None else _interval(*bootstrap),
         "" if coverage is None else f"{coverage:.2f}",
         "" if row["margin"] is None else f"±{row['margin']:g}",
-        _p(row["p_equivalent"]),
+        p_value(row["p_equivalent"]),
     ]
 
 
@@ -101,8 +101,9 @@ def _interval(low: float | None, high: float | None) -> str:
     return "" if low is None else f"{points(low)} to {points(high)}"
 
 
-def _p(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+def _on_test(test: Mapping[str, Any]) -> str:
+    interval = "" if test["low"] is None else f" ({_interval(test['low'], test['high'])})"
+    return f"{points(test['effect'])}{interval}"
 
 
 def _share(value: float | None) -> str:

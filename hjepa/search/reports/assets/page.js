@@ -6,9 +6,10 @@ for (const button of document.querySelectorAll("th button")) {
     const falling = head.getAttribute("aria-sort") === "ascending";
     const body = head.closest("table").tBodies[0];
     const text = (row) => row.cells[head.cellIndex].textContent.trim();
+    const number = (row) => parseFloat(text(row).replace(/^[<±]/, ""));
     const order = (a, b) => {
       if (text(a) === "" || text(b) === "") return (text(a) === "") - (text(b) === "");
-      const [x, y] = [parseFloat(text(a)), parseFloat(text(b))];
+      const [x, y] = [number(a), number(b)];
       const found = Number.isNaN(x) || Number.isNaN(y) ? text(a).localeCompare(text(b)) : x - y;
       return falling ? -found : found;
     };
@@ -17,3 +18,13 @@ for (const button of document.querySelectorAll("th button")) {
     body.append(...[...body.rows].sort(order));
   });
 }
+// Paper shows what is folded on the screen.
+addEventListener("beforeprint", () => {
+  for (const each of document.querySelectorAll("details:not([open])")) each.open = each.dataset.paper = true;
+});
+addEventListener("afterprint", () => {
+  for (const each of document.querySelectorAll("details[data-paper]")) {
+    each.open = false;
+    delete each.dataset.paper;
+  }
+});
