@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -180,6 +181,29 @@ def test_the_resolved_study_means_the_same(ablation: Make, tmp_path: Any) -> Non
     (tmp_path / "again.yaml").write_text(yaml12.dump(study.resolved()))
     again = Study.load(tmp_path / "again.yaml")
     assert (again.resolved(), again.design, again.base) == (study.resolved(), study.design, study.base)
+
+
+#: What the research says that each technique is worth, in points of a probe or of a downstream task.
+CLAIMED: dict[str, dict[str, list[tuple[float, float]]]] = {
+    "ablation_phase1": {"layer_scale": [(0.5, 1)], "three_augment": [(1, 2), (2, 4), (3, 5)]},
+    "ablation_phase2": {"rope": [(0.5, 1.5), (1, 3)]},
+    "ablation_phase3": {
+        "ntxent": [(0.8, 1)],
+        "multi_crop": [(2, 4), (2, 5)],
+        "fpn=add": [(1, 2), (2, 5)],
+        "fpn=concat": [(1, 2), (2, 5)],
+        "uwso": [(1, 2), (2, 3)],
+    },
+}
+
+
+@pytest.mark.parametrize("name", CLAIMED)
+def test_the_ablations_of_the_phases_carry_every_claim_on_a_score(name: str) -> None:
+    found: dict[str, list[tuple[float, float]]] = {}
+    for claim in Study.load(Path(__file__).parents[2] / "search_spaces" / f"{name}.yaml").spec.claims:
+        assert claim.source.startswith("roadmap, phase ")
+        found.setdefault(claim.factor, []).append(claim.effect)
+    assert found == CLAIMED[name]
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
