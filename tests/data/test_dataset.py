@@ -27,6 +27,7 @@ def shapes(root: Path, **options: object) -> DataConfig:
     )
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker")  # on a machine of one core
 @pytest.mark.parametrize("workers", [0, 2])
 def test_stream_equals_cache_bit_for_bit(root: Path, workers: int) -> None:
     cached = open_dataset(shapes(root, loading="cache"))
