@@ -11,7 +11,7 @@ import pytest
 from hjepa.overrides import ConfigError
 from hjepa.search.ablation.designs import Design
 from hjepa.search.ablation.fractional import aliases, fraction, resolution
-from hjepa.search.ablation.outline import shared
+from hjepa.search.ablation.outline import lines, shared
 from hjepa.search.study import Study
 
 FACTORS: dict[str, Any] = {
@@ -152,6 +152,7 @@ def test_a_label_of_an_a_a_study_has_seeds_of_its_own(ablation: Make) -> None:
     study = ablation("a_a", {}, labels=3, seeds=[0, 1])
     assert [study.seeds(index) for index in range(3)] == [(0, 1), (10_000, 10_001), (20_000, 20_001)]
     assert design_of(study).overrides(design_of(study).cells[1]) == {}
+    assert "comparisons, a label minus the first, seed by seed" in lines(study, Path("nowhere"))
     assert pairs(design_of(study)) == {
         "label_1": (("label_1",), ("label_0",)),
         "label_2": (("label_2",), ("label_0",)),

@@ -20,6 +20,7 @@ from scipy import stats
 from hjepa.runtime.files import write_json
 from hjepa.search.ablation.statistics import pairing
 from hjepa.search.records import StudyRecords, TrialRecord
+from hjepa.search.reports import figure_scores
 from hjepa.search.reports.report import content, report
 from hjepa.search.study import Study
 
@@ -171,6 +172,8 @@ def test_labels_of_an_a_a_study_share_no_seed(ablation: Ablation) -> None:
     assert "share no seed" in content(records)["pairing"]["cannot"]
     text = report(records, "markdown")
     assert "label n runs on the study's seeds + 10000 n" in text and "on the same seeds" not in text
+    (axes,) = figure_scores.effects(content(records)).axes  # type: ignore[union-attr]
+    assert "a label minus the first" in axes.get_xlabel()
 
 
 def test_no_p_value_is_printed_as_nothing(ablation: Ablation) -> None:

@@ -89,6 +89,11 @@ def p_value(p: float | None, star: bool | None = False) -> str:
     return ("<0.0001" if p < SMALLEST_P else f"{p:.4f}") + ("*" if star else "")
 
 
+def subtraction(design: str) -> str:
+    """What an effect is the difference of, in words."""
+    return "a label minus the first, seed by seed" if design == "a_a" else "with minus without on the same seeds"
+
+
 def entry(row: Compared) -> dict[str, Any]:
     """A comparison as in the JSON report: plain data, points."""
     found = row.effect

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hjepa.overrides import shown
 from hjepa.search.ablation.cells import design_at
-from hjepa.search.ablation.comparisons import Compared, compared, size, spread
+from hjepa.search.ablation.comparisons import Compared, compared, size, spread, subtraction
 from hjepa.search.ablation.designs import Cell, Comparison, Design
 from hjepa.search.ablation.power import POWER, smallest_detectable
 from hjepa.search.records import StudyRecords, TrialRecord
@@ -32,12 +32,13 @@ def lines(study: Study, directory: Path) -> list[str]:
     trials = _trials(directory, study.epochs)
     design = design_at(design, trials, study.spec.score.metric)
     same = shared(study, design)
-    text = [f"design       {design.name}; {_counted(design.size, 'cell')}; the first is the baseline"]
+    first = "the first gives the floors" if design.name == "fractional_factorial" else "the first is the baseline"
+    text = [f"design       {design.name}; {_counted(design.size, 'cell')}; {first}"]
     text += [f"             {note}" for note in design.notes]
     text += ["cells", *(f"  {_cell(cell, design, same)}" for cell in design.cells)]
     if design.name == "path":
         text.append("  ... each further step as the scores before it decide")
-    text += ["comparisons, with minus without on the same seeds", *_comparisons(study, design, trials)]
+    text += [f"comparisons, {subtraction(design.name)}", *_comparisons(study, design, trials)]
     if study.spec.claims:
         text.append("claims")
     for claim in study.spec.claims:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hjepa.search.ablation.comparisons import Compared, p_value
+from hjepa.search.ablation.comparisons import Compared, p_value, subtraction
 from hjepa.search.ablation.effects import Interval
 from hjepa.search.records import StudyRecords
 from hjepa.search.study import Study
@@ -67,7 +67,7 @@ def beside(row: Compared) -> list[str]:
 
 def notes(records: StudyRecords, rows: Sequence[Compared]) -> list[str]:
     """What a reader of the table must know."""
-    said = [_of_table(rows), *_of_design(records), *_of_claims(rows)]
+    said = [_of_table(rows, records.spec["ablation"]["design"]), *_of_design(records), *_of_claims(rows)]
     few = [row for row in rows if row.effect.sign_flip is not None and len(row.effect.seeds) < 6]
     if few:
         floor = max(row.effect.sign_flip.floor for row in few if row.effect.sign_flip is not None)
@@ -82,14 +82,12 @@ def notes(records: StudyRecords, rows: Sequence[Compared]) -> list[str]:
     return said
 
 
-def _of_table(rows: Sequence[Compared]) -> str:
+def _of_table(rows: Sequence[Compared], design: str) -> str:
     """What its effects, intervals and stars are."""
     tests = max((row.row.tests for row in rows), default=0)
-    labels = any(row.comparison.kind == "label" for row in rows)
-    effect = "a label minus the first, seed by seed" if labels else "with minus without on the same seeds"
     return (
-        f"effect: {effect}; interval: paired t, of its row alone; *: p at most 0.05 after Holm's correction over "
-        f"{tests} test{'s' * (tests != 1)}"
+        f"effect: {subtraction(design)}; interval: paired t, of its row alone; "
+        f"*: p at most 0.05 after Holm's correction over {tests} test{'s' * (tests != 1)}"
     )
 
 

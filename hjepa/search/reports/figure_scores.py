@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from hjepa.search.ablation.comparisons import subtraction
 from hjepa.search.costs import COSTS
 from hjepa.search.reports.figure_style import AMBER, BLUE, GREEN, GREY, INK, colours, figure, legend_of_cells
 
@@ -32,7 +33,8 @@ def effects(found: Mapping[str, Any]) -> Figure | str:
     axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel(f"effect on {found['objective'][0]['metric']}, points (with minus without, on the same seeds)")
+    design = "a_a" if any(row["kind"] == "label" for row in rows) else ""
+    axes.set_xlabel(f"effect on {found['objective'][0]['metric']}, points ({subtraction(design)})")
     handles = [
         Line2D([], [], color=INK, marker="D", ms=5, lw=2, label="mean, 95 % interval"),
         Line2D([], [], color=BLUE, marker="o", ms=5, lw=0, alpha=0.6, label="a seed"),
