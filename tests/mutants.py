@@ -14,6 +14,7 @@ NASTY: tuple[Any, ...] = (
     *(0.0, -0.0, 0.5, 1.5, -0.1, 1e-9, 1e-300, 5e-324, 1e300, 1.7e308, -1.7e308),
     *(float("nan"), float("inf"), float("-inf")),
     *("factorial", "fractional_factorial", "one_at_a_time", "hyperband", "cmaes", "random", "raster", "learned"),
+    *("pbt", "nsgaii", "promotion", "percentile", "best", "memory", "< 8 GB", "> 0", "< 1e400", "probe.top1"),
     *("", " ", "null", "none", "1", "1e-3", "on", "yes", "~", "auto", "max", "grid", "path", "mixture", "mixed", "a_a"),
     *(
         "../x.yaml",
