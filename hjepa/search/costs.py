@@ -9,18 +9,19 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Cost:
-    """A key of result.json, how much of it is one unit, which way is better, and the words for a value."""
+    """A key of result.json, how much of it is one unit, which way is better, and the words for a value in `shown`."""
 
     key: str
     unit: float
     mode: Literal["min", "max"]
     words: str
+    shown: float = 1.0
 
 
 COSTS = {
     "device_hours": Cost("device_seconds", 3600.0, "min", "{:.3g} device-hours"),
     "parameters": Cost("parameters", 1.0, "min", "{:,.0f} parameters"),
-    "memory": Cost("peak_memory_bytes", 1.0, "min", "{:,.0f} bytes of memory"),
+    "memory": Cost("peak_memory_bytes", 1.0, "min", "{:.4g} GB of memory", 1e9),
     "images_per_second": Cost("images_per_second", 1.0, "max", "{:.4g} images/s"),
 }
 #: Units of memory, in bytes.
@@ -83,4 +84,4 @@ def measured(result: Mapping[str, Any], name: str) -> float | None:
 
 def in_words(name: str, value: float) -> str:
     """A cost for people."""
-    return COSTS[name].words.format(value)
+    return COSTS[name].words.format(value / COSTS[name].shown)

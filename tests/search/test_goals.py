@@ -229,6 +229,11 @@ def test_what_is_beyond_a_limit_is_shown_and_cannot_win(
         assert f"infeasible   {beyond[0]} (" in render(shown)
 
 
+def test_memory_is_said_in_the_unit_of_its_limit(known: Callable[..., StudyRecords]) -> None:
+    records = known(constraints={"memory": "< 3 GB"})
+    assert "4 GB of memory, allowed < 3 GB" in report(records, "table")
+
+
 def test_a_cost_that_was_not_measured_keeps_no_limit(known: Callable[..., StudyRecords]) -> None:
     records = known(constraints={"memory": "< 9 TB"})
     trial = records.trials()[1]
