@@ -15,6 +15,7 @@ from hjepa.runtime.files import write_json
 from hjepa.search.ablation.cells import FixedCells
 from hjepa.search.ablation.comparisons import compare
 from hjepa.search.ablation.outline import lines
+from hjepa.search.ablation.power import seeds_for
 from hjepa.search.conductor import Conductor
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.reports.report import report
@@ -239,6 +240,7 @@ def test_the_plan_says_cells_comparisons_claims_and_what_can_be_found(bench: Ben
     assert "full: model.layer_scale=0.0001, optim.lr=0.0001; shared by 2 comparisons" in stated
     assert "scale: full - without_scale; detectable from " in stated
     assert "Holm over 2 rows" in stated
-    assert "scale: +0.5 to +1 points (somebody)" in stated
+    needed = seeds_for(0.5, 2.0 * 2**0.5, rows=2)
+    assert f"scale: +0.5 to +1 points (somebody); +0.5 takes {needed} seeds" in stated
     measured = "\n".join(lines(study, bench.directory))
     assert "measured on paired differences (2 comparisons, at most 4 seeds)" in measured

@@ -7,7 +7,7 @@ import pytest
 from statsmodels.stats.power import TTestPower
 
 from hjepa.search.ablation.effects import paired_t
-from hjepa.search.ablation.power import difference_sd, half_width, power, seeds_for, smallest_detectable
+from hjepa.search.ablation.power import half_width, power, seeds_for, smallest_detectable
 
 
 @pytest.mark.parametrize(("seeds", "rows"), [(3, 1), (6, 3), (8, 5), (30, 10)])
@@ -36,11 +36,6 @@ def test_one_seed_detects_nothing() -> None:
     assert smallest_detectable(0.01, 1) is None
     assert power(1.0, 0.01, 1) == 0.0
     assert half_width(0.01, 1) == math.inf
-
-
-def test_paired_seeds_take_the_shared_part_away() -> None:
-    assert difference_sd(0.01) == pytest.approx(0.01 * math.sqrt(2))
-    assert difference_sd(0.01, 0.5) == pytest.approx(0.01)
 
 
 def test_a_spread_of_nothing_is_refused() -> None:

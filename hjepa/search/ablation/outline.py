@@ -7,7 +7,8 @@ from hjepa.overrides import shown
 from hjepa.search.ablation.cells import design_at
 from hjepa.search.ablation.comparisons import Compared, compared, size, spread, subtraction
 from hjepa.search.ablation.designs import Cell, Comparison, Design
-from hjepa.search.ablation.power import POWER, smallest_detectable
+from hjepa.search.ablation.keys import ClaimSpec
+from hjepa.search.ablation.power import POWER, seeds_for, smallest_detectable
 from hjepa.search.records import StudyRecords, TrialRecord
 from hjepa.search.study import Study
 
@@ -38,13 +39,24 @@ def lines(study: Study, directory: Path) -> list[str]:
     text += ["cells", *(f"  {_cell(cell, design, same)}" for cell in design.cells)]
     if design.name == "path":
         text.append("  ... each further step as the scores before it decide")
-    text += [f"comparisons, {subtraction(design.name)}", *_comparisons(study, design, trials)]
+    sd, origin = _sd(study, compared(study, trials, study.spec.score.metric) if trials else ())
+    rows = len(design.factors) + (len(design.factors) > 1) if design.name == "path" else len(design.comparisons)
+    text += [f"comparisons, {subtraction(design.name)}", *_comparisons(design, len(study.spec.seeds), rows, sd, origin)]
     if study.spec.claims:
         text.append("claims")
-    for claim in study.spec.claims:
-        low, high = claim.effect
-        text.append(f"  {claim.factor}: {low:+g} to {high:+g} points ({claim.source})")
-    return text
+    return text + [f"  {claim.factor}: {_claim(claim, design, rows, sd)}" for claim in study.spec.claims]
+
+
+def _claim(claim: ClaimSpec, design: Design, rows: int, sd: float | None) -> str:
+    """A claim, its source, and the seeds that find its smaller end."""
+    text = f"{claim.effect[0]:+g} to {claim.effect[1]:+g} points ({claim.source})"
+    if sd is None:
+        return text
+    # A step of a path that is not decided yet compares two cells.
+    variance = next((size(each) for each in design.comparisons if each.name == claim.factor), 2.0)
+    needed = seeds_for(claim.effect[0], sd * variance**0.5, rows=rows)
+    seeds = "more than 10,000 seeds" if needed is None else f"{needed} seeds"
+    return f"{text}; {claim.effect[0]:+g} takes {seeds}"
 
 
 def _trials(directory: Path, epochs: int) -> list[TrialRecord]:
@@ -65,11 +77,8 @@ def _cell(cell: Cell, design: Design, same: dict[str, str]) -> str:
     return f"{cell.name}: {settings or '(base)'}{seeds}{used}{once}"
 
 
-def _comparisons(study: Study, design: Design, trials: Sequence[TrialRecord]) -> list[str]:
+def _comparisons(design: Design, seeds: int, rows: int, sd: float | None, origin: str) -> list[str]:
     """The comparisons and the smallest effect that each can be expected to find."""
-    rows = len(design.factors) + (len(design.factors) > 1) if design.name == "path" else len(design.comparisons)
-    sd, origin = _sd(study, compared(study, trials, study.spec.score.metric) if trials else ())
-    seeds = len(study.spec.seeds)
     text = [f"  {c.name}: {c.says}{_detectable(c, sd, seeds, rows)}" for c in design.comparisons]
     if design.name == "path":
         text.append("  one a step: the cell that is kept minus the one before; and the goal minus the start")

@@ -16,14 +16,6 @@ from hjepa.search.ablation.effects import ALPHA
 POWER = 0.8
 
 
-def difference_sd(seed_sd: float, correlation: float = 0.0) -> float:
-    """The standard deviation of a difference, from that of a score over seeds.
-
-    `correlation` is between two cells over the same seeds; 0, as if seeds were not paired, is the safe guess.
-    """
-    return seed_sd * math.sqrt(2.0 * (1.0 - correlation))
-
-
 def power(effect: float, sd: float, seeds: int, *, rows: int = 1, alpha: float = ALPHA) -> float:
     """The chance that the paired t test finds `effect` where differences have this `sd`; 0 below two seeds."""
     _check(sd, rows)
