@@ -77,9 +77,9 @@ def execute(
 
 def _again() -> str:
     """The command that goes on: the one that was given, word for word but for credentials."""
-    from hjepa.search.tracking.address import without_credentials
+    from hjepa.search.tracking.address import masked
 
-    return without_credentials(shlex.join(["hjepa-search", *sys.argv[1:]]))
+    return shlex.join(["hjepa-search", *map(masked, sys.argv[1:])])
 
 
 def _place(directory: Path, tracking: str) -> str:

@@ -35,5 +35,6 @@ def test_threads_follow_the_cpus_unless_the_base_sets_them(monkeypatch: pytest.M
 
 def test_only_what_trials_need_is_passed_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    given = {"HJEPA_DATA": "sets", "MLFLOW_TRACKING_USERNAME": "me", "SECRET_TOKEN": "no", "PATH": "/bin"}
-    assert passed_on(given) == {"HJEPA_DATA": str(tmp_path / "sets"), "MLFLOW_TRACKING_USERNAME": "me"}
+    secrets = {"MLFLOW_TRACKING_URI": "https://me:no@host", "MLFLOW_TRACKING_PASSWORD": "no", "SECRET_TOKEN": "no"}
+    given = {"HJEPA_DATA": "sets", "HJEPA_CACHE": "/cache", "PATH": "/bin", **secrets}
+    assert passed_on(given) == {"HJEPA_DATA": str(tmp_path / "sets"), "HJEPA_CACHE": "/cache"}

@@ -295,13 +295,50 @@ def test_a_locked_database_is_waited_for_by_nobody_and_takes_everything_later(re
     ("uri", "shown"),
     [
         ("sqlite:////abs/mlflow.db", "sqlite:////abs/mlflow.db"),
+        ("sqlite:////abs/a@b#1/mlflow.db", "sqlite:////abs/a@b#1/mlflow.db"),
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
         ("https://user:secret@host:5000/path?token=secret", "https://host:5000/path"),
+        ("https://host/path?token=a@secret", "https://host/path"),
+        ("https://secret@host/path", "https://host/path"),
         ("postgresql://user:secret@host/db", "postgresql://host/db"),
         ("https://user:a@secret@host/", "https://host/"),
+        ("https://user:secret/secret@host/path", "https://host/path"),
+        ("https://user:secret?secret@host/path", "https://host/path"),
+        ("https://user:secret#secret@host/path", "https://host/path"),
+        ("https://user@there:secret?secret@host/path", "https://host/path"),
+        ("http://user:secret@[::1", "http://[::1"),
     ],
 )
 def test_addresses_are_shown_without_credentials(uri: str, shown: str) -> None:
     assert masked(uri) == shown
     assert "secret" not in without_credentials(f"failed at {uri}: no")
-    query = uri.partition("?")[2]
-    assert "secret" not in without_credentials(f"failed at /api?{query}", uri)
+    assert masked(f"--tracking-uri={uri}") == f"--tracking-uri={shown}"
+
+
+def test_secrets_are_cut_out_as_they_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "token-of-mine")
+    said = without_credentials("no: se/cret, se%2Fcret, key=a or token-of-mine", "https://me:se%2Fcret@host/x?key=a")
+    assert said == "no: ***, ***, *** or ***"
+    assert without_credentials("nothing of this is secret", "http://host:5000") == "nothing of this is secret"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "postgresql://user:secret@host:abc/db",
+        "mssql://user:secret@host/db",
+        "http://user:secret@[::1",
+        "no://a:secret@b",
+    ],
+)
+def test_what_is_no_store_is_a_line_and_costs_a_study_nothing(records: StudyRecords, uri: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        sync(records, uri)
+    mirror = Mirror(records, uri)
+    with mirror:
+        mirror.changed(records.trials()[0], {})
+        mirror.finish(patience=20)
+    assert mirror.problem is not None
+    assert "did not take everything: " in mirror.problem
+    assert "driver.log" not in mirror.problem
+    assert "secret" not in str(refused.value) + mirror.problem

@@ -9,9 +9,10 @@ from typing import Any
 
 from hjepa.config import Config
 
-#: Variables that trials need wherever they run; the first two name folders.
+#: Variables that trials need wherever they run; the first two name folders. MLflow's are not among them: trials do not
+#: talk to it, and Ray writes what it passes on into its logs.
 FOLDERS = ("HJEPA_DATA", "HJEPA_CACHE")
-PREFIXES = ("HJEPA_", "MLFLOW_")
+PREFIX = "HJEPA_"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def pinned(config: Config, cpus: int) -> Config:
 
 def passed_on(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment variables that trials need, folders absolute."""
-    found = {name: value for name, value in environment.items() if name.startswith(PREFIXES)}
+    found = {name: value for name, value in environment.items() if name.startswith(PREFIX)}
     for name in FOLDERS:
         if name in found:
             found[name] = str(Path(found[name]).expanduser().absolute())

@@ -1,8 +1,14 @@
 """Where a study is tracked, and how that is shown: never with credentials."""
 
+import os
 import re
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote
+
+#: Variables from which MLflow takes secrets.
+VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+_URI = re.compile(r"[a-zA-Z][\w+.-]*://[^\s'\"]+")
+_HOST = re.compile(r"[^:]*(:\d+)?(/.*)?")
 
 
 def own_store(directory: Path) -> Path:
@@ -23,17 +29,35 @@ def whole(directory: Path) -> Path | None:
 
 
 def masked(uri: str) -> str:
-    """A URI without user, password and query."""
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc and not parts.query:
-        return uri
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    """A URI without user, password, query and fragment; a password may hold `/`, `?`, `#` or `@` as they are."""
+    scheme, mark, rest = uri.partition("://")
+    return f"{scheme}{mark}{_split(rest)[1]}"
 
 
 def without_credentials(text: str, uri: str = "") -> str:
-    """Text in which every `user:password@` and every query of a URI is cut out, and the secrets of `uri` anywhere."""
-    text = re.sub(r"(://)(?:[^/\s]+@)?([^\s?'\"]*)(?:\?[^\s'\"]*)?", r"\1\2", text)
-    parts = urlsplit(uri)
-    for secret in (parts.password, parts.query):
-        text = text.replace(secret, "***") if secret else text
-    return text
+    """Text in which every URI is masked, and the secrets of `uri` and of MLflow's variables are cut out anywhere."""
+    secrets = {*_secrets(uri), *(os.environ.get(name, "") for name in VARIABLES)} - {""}
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return _URI.sub(lambda found: masked(found[0]), text)
+
+
+def _split(rest: str) -> tuple[str, str, str]:
+    """What follows a URI's `://`: user and password, host and path, query."""
+    if rest.startswith("/"):  # a path has no host
+        place, _, query = rest.partition("?")
+        return "", place, query
+    plain = re.split("[?#]", rest)[0]
+    if not _HOST.fullmatch(plain.rpartition("@")[2]):  # that was not the query but the middle of a password
+        plain = rest
+    cut = plain.rfind("@") + 1
+    there = re.split("[?#]", rest[cut:], maxsplit=1)
+    return rest[:cut].removesuffix("@"), there[0], "".join(there[1:])
+
+
+def _secrets(uri: str) -> set[str]:
+    """The password of a URI, or a user without one, and its query, as they are written and as they are sent."""
+    user, _, query = _split(uri.partition("://")[2])
+    name, mark, password = user.partition(":")
+    found = {password if mark else name, query}
+    return {*found, *map(unquote, found)}

@@ -144,7 +144,7 @@ class Mirror:
         try:
             problems = _log_everything(self._records, self._uri)
             self.problem = "; ".join(problems) or None
-        except FAILURES as error:
+        except (*FAILURES, ConfigError) as error:
             self.problem = f"{self.place} did not take everything: {_said(error, self._uri)}"
 
     def _next(self) -> list[str] | None:

@@ -74,7 +74,10 @@ _LINES, _RECORD, _MODEL = "hjepa.lines", "hjepa.digest.record", "hjepa.model_id"
 
 
 def connect(uri: str) -> MlflowClient:
-    """A client of the store at `uri`, quiet and impatient; a database that is not there yet is made."""
+    """A client of the store at `uri`, quiet and impatient; a database that is not there yet is made.
+
+    Raises one of FAILURES, also for what is no URI or a database whose driver is not installed.
+    """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -84,7 +87,10 @@ def connect(uri: str) -> MlflowClient:
     file = _file_of(uri)
     if file is not None and not file.exists() and file.parent.is_dir():
         _make_database(file)
-    return MlflowClient(tracking_uri=uri)
+    try:
+        return MlflowClient(tracking_uri=uri)
+    except (ImportError, ValueError) as error:
+        raise MlflowException(str(error)) from error
 
 
 def _file_of(uri: str) -> Path | None:
