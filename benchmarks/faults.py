@@ -10,6 +10,7 @@ of a study and started again, and one that takes five seconds for every answer.
 """
 
 import argparse
+import contextlib
 import http.client
 import json
 import os
@@ -148,7 +149,7 @@ def lost(trial: TrialRecord, folder: Path) -> str:
 
 def saw(trial: TrialRecord, err: str) -> str:
     """What the terminal said of a trial beside its progress."""
-    lines = [line for line in err.splitlines() if line.startswith(trial.id)]
+    lines = [line for line in err.splitlines() if line.startswith(f"{trial.id}  ")]
     said = [found[1] for line in lines if (found := re.search(r"  \((.*)\)  \[", line))]
     return "; ".join(dict.fromkeys(said)) or "its progress"
 
@@ -212,11 +213,12 @@ class Slow:
                 there.request(self.command, self.path, body, dict(self.headers.items()))
                 answer = there.getresponse()
                 content = answer.read()
-                self.send_response(answer.status)
-                self.send_header("Content-Type", answer.getheader("Content-Type") or "application/json")
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+                with contextlib.suppress(BrokenPipeError):  # who asked has ended meanwhile
+                    self.send_response(answer.status)
+                    self.send_header("Content-Type", answer.getheader("Content-Type") or "application/json")
+                    self.send_header("Content-Length", str(len(content)))
+                    self.end_headers()
+                    self.wfile.write(content)
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass_on
 

@@ -113,8 +113,11 @@ class Watch:
             epoch, named = statistics.median(self._paces), "the study's median epoch"
         else:
             return None, ""
-        start = statistics.median(self._starts) if self._starts else 0.0
-        return (epoch, named) if epoch >= start else (start, "the start of a trial")
+        if life.silent:  # maybe in a process that has just begun, which takes longer than one that trains on and on
+            start, why = max(self._starts, default=0.0), "the slowest start of a trial"
+        else:
+            start, why = statistics.median(self._starts), "the start of a trial"
+        return (epoch, named) if epoch >= start else (start, why)
 
 
 def _size(log: Path) -> int:

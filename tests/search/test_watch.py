@@ -68,6 +68,17 @@ def test_what_takes_long_at_the_start_may_take_long_at_the_end(clock: Clock) -> 
     assert clock.hung(2) == {"a": "hung: silent for 8 min 21 s; the start of a trial takes 50 s"}
 
 
+def test_a_process_that_has_just_begun_may_take_as_long_as_the_slowest(clock: Clock) -> None:
+    for name, seconds in (("a", 20), ("b", 2), ("c", 2)):
+        clock.after(0, name)
+        for epoch in (1, 2):
+            clock.after(seconds if epoch == 1 else 1, name, epoch)
+        clock.after(0, name, 2, "completed")
+    clock.after(0, "d")
+    assert clock.hung(199) == {}
+    assert clock.hung(2) == {"d": "hung: silent for 3 min 21 s; the slowest start of a trial takes 20 s"}
+
+
 def test_the_reason_names_what_is_known(clock: Clock) -> None:
     clock.after(0, "a")
     speak(clock, "a")
