@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -213,12 +214,19 @@ def test_a_failing_trial_is_recorded_and_the_others_go_on(bench: Bench) -> None:
 
 def test_a_tracking_server_that_is_down_is_made_up_for(bench: Bench) -> None:
     bench.write(budget={"trials": 2, "epochs": 1})
-    down = {"MLFLOW_TRACKING_URI": "http://me:secret@127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    secret, began = uuid.uuid4().hex, time.time()
+    down = {"MLFLOW_TRACKING_URI": f"http://me:{secret}@127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    down |= {"MLFLOW_TRACKING_PASSWORD": secret, "MLFLOW_TRACKING_TOKEN": secret}
     code, out, err = bench.run(**down)
     assert code == 0, err
     assert [trial.state for trial in bench.trials()] == ["completed"] * 2
     assert "the files hold everything" in err
-    assert "secret" not in out + err + bench.log()
+    assert secret not in out + err
+    sessions = Path(tempfile.gettempdir(), "ray").glob("session_2*/logs")
+    logs = [path for path in sessions if path.stat().st_mtime > began]
+    assert logs
+    for path in (path for folder in (bench.directory, *logs) for path in folder.rglob("*")):
+        assert not path.is_file() or secret.encode() not in path.read_bytes(), path
     code, out, err = bench.run()
     assert code == 0, err
     assert set(mirrored(bench.directory)) == {trial.id for trial in bench.trials()}
