@@ -151,6 +151,7 @@ def saw(trial: TrialRecord, err: str) -> str:
     """What the terminal said of a trial beside its progress."""
     lines = [line for line in err.splitlines() if line.startswith(f"{trial.id}  ")]
     said = [found[1] for line in lines if (found := re.search(r"  \((.*)\)  \[", line))]
+    said += [line for line in err.splitlines() if line.startswith("warning: ") and f"/{trial.id}/" in line]
     return "; ".join(dict.fromkeys(said)) or "its progress"
 
 

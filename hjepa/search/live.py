@@ -1,8 +1,11 @@
 """What a person sees of a study while it runs: a table that keeps itself up to date, or a line an event."""
 
+import contextlib
 import json
+import logging
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -15,6 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from hjepa.search.files import LOG
 from hjepa.search.goals import Goals
 from hjepa.search.records import TrialRecord
 
@@ -40,6 +44,31 @@ class _Row:
         if self.record.state != "running" or self.began is None or done <= 0:
             return None
         return (now - self.began) * (epochs - self.epoch) / done
+
+
+class _Aloud(logging.Handler):
+    """Says the warnings about a study's files above its table; they stay in the log, with those of everything else."""
+
+    def __init__(self, table: "LiveTable") -> None:
+        super().__init__(logging.WARNING)
+        self._table = table
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say one."""
+        sys.stderr.write(f"{record.getMessage()}\n")
+        if record.name == LOG.name:
+            self._table.say(f"warning: {record.getMessage()}")
+
+
+@contextlib.contextmanager
+def aloud(table: "LiveTable") -> Iterator["LiveTable"]:
+    """While entered, whoever looks at the table also reads which file of the study was set aside, and why."""
+    handler = _Aloud(table)
+    LOG.addHandler(handler)
+    try:
+        yield table
+    finally:
+        LOG.removeHandler(handler)
 
 
 class LiveTable:

@@ -54,7 +54,7 @@ def test_nothing_is_lost(rows: dict[str, tuple[str, str, str, str]], fault: str)
         ("memory", r"simulated: .*tried 3 times: out_of_memory at epoch 0, out_of_memory at epoch 0; 12 images a pass"),
         ("stopped", r"hung: silent for 1\d s; .* takes .*; tried 2 times: hung at epoch 1"),
         ("loses_checkpoint", r"tried 2 times: crash at epoch 2.*begun again from epoch 0, as its checkpoint was set"),
-        ("loses_record", r"its progress"),
+        ("loses_record", r"warning: .*trial\.json: not readable .*; set aside as trial\.json\.corrupt"),
         ("read_only", r"cannot be written; the same command goes on with this trial"),
     ],
 )

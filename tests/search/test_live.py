@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from hjepa.search import live as live_module
-from hjepa.search.live import LiveTable
+from hjepa.search.files import read_json
+from hjepa.search.live import LiveTable, aloud
 from hjepa.search.records import TrialRecord
 
 
@@ -90,3 +92,21 @@ def test_a_full_score_beats_any_rung(trial: Callable[..., TrialRecord], clock: C
     table.changed(trial("a", epoch=1, score=0.9, metric="probe_rung.top1"), {})
     assert "best 0.4000 (probe.top1" in table.summary()
     assert "old" in shown(table)
+
+
+def test_a_file_that_is_set_aside_is_said_and_stays_in_the_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal, broken = io.StringIO(), tmp_path / "trial.json"
+    broken.write_text('{"id": ')
+    with aloud(LiveTable(terminal, epochs=1, trials=1, concurrent=1)):
+        read_json(broken)
+        logging.getLogger("hjepa.search.tracking.mirror").warning("not logged to MLflow: no")
+    logging.getLogger("hjepa.search").warning("nobody looks any more")
+    said = terminal.getvalue()
+    assert said.startswith(f"warning: {broken}: not readable (")
+    assert said.endswith("; set aside as trial.json.corrupt\n")
+    assert said.count("\n") == 1
+    log = capsys.readouterr().err
+    assert "set aside as trial.json.corrupt" in log
+    assert "not logged to MLflow: no" in log

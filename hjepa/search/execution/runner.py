@@ -20,7 +20,7 @@ from hjepa.search.execution.quiet import diverted
 from hjepa.search.execution.session import ray_session, storage
 from hjepa.search.execution.trainable import run_order
 from hjepa.search.goals import Goals
-from hjepa.search.live import LiveTable
+from hjepa.search.live import LiveTable, aloud
 from hjepa.search.plan import Plan, make_plan
 from hjepa.search.records import StudyRecords
 from hjepa.search.refusals import Refusals
@@ -77,10 +77,9 @@ def run_study(
     records = StudyRecords.create_or_open(directory, study, content, extend=extend)
     with records.driving(), Interruption(study.spec.budget.hours) as interruption:
         mirror = Mirror(records, tracking_uri)
-        with diverted(directory / "driver.log") as terminal, mirror:
-            live = LiveTable(
-                terminal, epochs=study.epochs, trials=plan.trials, concurrent=plan.concurrent, goals=records.goals
-            )
+        size = {"epochs": study.epochs, "trials": plan.trials, "concurrent": plan.concurrent}
+        log = directory / "driver.log"
+        with diverted(log) as terminal, mirror, aloud(LiveTable(terminal, **size, goals=records.goals)) as live:
             watch, found = Watch(study.spec.faults), Snapshot(records)
             known = found.trials()
             ledger = Ledger(study.spec.budget, study.spec.resources.workers)
