@@ -10,6 +10,8 @@ from hjepa.models.context_levels import ContextLevels
 from hjepa.models.cross_level import CrossAttention, CrossLevels, neighbours
 from hjepa.runtime.streams import initialise
 
+pytestmark = pytest.mark.slow
+
 DIRECTIONS = ["top_down", "bottom_up", "both"]
 
 

@@ -24,6 +24,8 @@ from hjepa.search.reports import figure_scores
 from hjepa.search.reports.report import content, report
 from hjepa.search.study import Study
 
+pytestmark = pytest.mark.slow
+
 FACTORS: dict[str, Any] = {
     "scale": {"without": {"model.layer_scale": None}, "with": {"model.layer_scale": 1e-4}},
     "slow": {"without": {}, "with": {"optim.lr": 1e-4}},

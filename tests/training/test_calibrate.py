@@ -9,6 +9,8 @@ from hjepa.overrides import ConfigError, load_config
 from hjepa.training import train
 from hjepa.training.calibrate import calibrate
 
+pytestmark = pytest.mark.slow
+
 TINY = [
     *("data.train_size=200", "model.size=null", "model.width=16", "model.depth=1", "model.heads=2"),
     *("predictor.width=16", "predictor.depth=1", "predictor.heads=2", "hierarchy.levels=1", "optim.batch_size=50"),

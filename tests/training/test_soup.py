@@ -14,6 +14,8 @@ from hjepa.evaluation import uniform_soup
 from hjepa.overrides import ConfigError, load_config
 from hjepa.training import Silent, checkpoint, soup, train
 
+pytestmark = pytest.mark.slow
+
 TINY = [
     "model.size=null",
     "model.width=16",
@@ -93,7 +95,6 @@ class Interrupt(Silent):
         return True
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["uniform", "greedy"])
 def test_a_resumed_run_averages_the_same(tmp_path: Path, kind: str) -> None:
     settings = config(f"evaluation.soup={kind}", "evaluation.average_last=3")

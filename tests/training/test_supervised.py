@@ -9,6 +9,8 @@ from torch.nn import functional as F
 from hjepa.overrides import ConfigError, load_config
 from hjepa.training import Run, build
 
+pytestmark = pytest.mark.slow
+
 TINY = [
     "model.size=null",
     "model.width=32",

@@ -9,6 +9,8 @@ import torch
 from hjepa.overrides import ConfigError, load_config
 from hjepa.training import Run, build
 
+pytestmark = pytest.mark.slow
+
 TINY = [
     "model.size=null",
     "model.width=32",
@@ -50,7 +52,6 @@ def plain() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor | float]]:
     return start, run.step(images(run), 1, measure=True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_term_leaves_the_rest_of_the_step_as_it_was(
     plain: tuple[dict[str, torch.Tensor], dict[str, torch.Tensor | float]], name: str
