@@ -52,7 +52,7 @@ def test_nothing_is_lost(rows: dict[str, tuple[str, str, str, str]], fault: str)
         ("nan", r"the loss is nan at step 3"),
         ("collapses", r"features\.effective_rank 0 is below"),
         ("memory", r"simulated: .*tried 3 times: out_of_memory at epoch 0, out_of_memory at epoch 0; 12 images a pass"),
-        ("stopped", r"hung: silent for 1\d s; .* takes .*; tried 2 times: hung at epoch 1"),
+        ("stopped", r"hung: silent for \d+ s; .* takes .*; tried 2 times: hung at epoch 1"),
         ("loses_checkpoint", r"tried 2 times: crash at epoch 2.*begun again from epoch 0, as its checkpoint was set"),
         ("loses_record", r"warning: .*trial\.json: not readable .*; set aside as trial\.json\.corrupt"),
         ("read_only", r"cannot be written; the same command goes on with this trial"),
