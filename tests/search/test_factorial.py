@@ -7,11 +7,15 @@ import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
 
-from hjepa.search.ablation.factorial import Codes, aliases, factorial
+from hjepa.search.ablation.factorial import Codes, factorial
 
 FULL = {f"c{n}": dict(zip("abc", codes, strict=True)) for n, codes in enumerate(itertools.product((-1, 1), repeat=3))}
 #: 2^(4-1), d = abc: resolution IV.
 HALF = {name: {**codes, "d": codes["a"] * codes["b"] * codes["c"]} for name, codes in FULL.items()}
+#: 2^(3-1), c = -ab.
+RESOLUTION_THREE = {
+    f"c{n}": {"a": a, "b": b, "c": -a * b} for n, (a, b) in enumerate(itertools.product((-1, 1), repeat=2))
+}
 
 
 def simulate(cells: dict[str, Codes], seeds: int, noise: float, draw: int = 0) -> dict[str, dict[int, float]]:
@@ -69,19 +73,21 @@ def test_numbers_agree_with_a_formula_in_statsmodels() -> None:
     assert "c2 seed 1: diverged" in found.notes[0]
 
 
+def aliases(cells: dict[str, Codes]) -> dict[str, tuple[str, ...]]:
+    return {term.name: term.aliases for term in factorial(cells, simulate(cells, 2, 0.001)).terms}
+
+
 def test_aliases_of_a_half_fraction() -> None:
-    found = aliases(list(HALF.values()))
+    found = aliases(HALF)
     assert found == {
         "a": ("b:c:d",), "b": ("a:c:d",), "c": ("a:b:d",), "d": ("a:b:c",),
         "a:b": ("c:d",), "a:c": ("b:d",), "a:d": ("b:c",),
     }  # fmt: skip
-    resolution_three = [{"a": a, "b": b, "c": -a * b} for a, b in itertools.product((-1, 1), repeat=2)]
-    assert aliases(resolution_three) == {"a": ("-b:c",), "b": ("-a:c",), "c": ("-a:b",)}
+    assert aliases(RESOLUTION_THREE) == {"a": ("-b:c",), "b": ("-a:c",), "c": ("-a:b",)}
 
 
 def test_an_aliased_estimate_is_the_signed_sum() -> None:
-    fraction = {f"c{n}": {"a": a, "b": b, "c": -a * b} for n, (a, b) in enumerate(itertools.product((-1, 1), repeat=2))}
-    result = factorial(fraction, simulate(fraction, 8, 0.001))
+    result = factorial(RESOLUTION_THREE, simulate(RESOLUTION_THREE, 8, 0.001))
     found = {term.name: term for term in result.terms}
     assert found["c"].aliases == ("-a:b",)
     assert found["c"].effect == pytest.approx(0.0 - 0.015, abs=0.002)

@@ -220,7 +220,9 @@ def test_latex_compiles(records: StudyRecords, tmp_path: Path) -> None:
     if shutil.which("pdflatex") is None:
         pytest.skip("needs pdflatex: Debian's texlive-latex-base and texlive-latex-recommended")
     (tmp_path / "tables.tex").write_text(report(records, "latex"))
-    (tmp_path / "paper.tex").write_text(report_latex.document("\\input{tables}"))
+    head = ["\\documentclass{article}", "\\usepackage[margin=2cm]{geometry}", report_latex.PREAMBLE]
+    lines = [*head, "\\begin{document}", "\\input{tables}", "\\end{document}"]
+    (tmp_path / "paper.tex").write_text("\n".join(lines))
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
     assert done.returncode == 0, done.stdout[-2000:]

@@ -95,15 +95,6 @@ def factorial(
     return replace(fitted, terms=tuple(found.get(term.factors, term) for term in terms), missing=gaps, notes=notes)
 
 
-def aliases(cells: Sequence[Codes], order: int = 2, depth: int = 3) -> dict[str, tuple[str, ...]]:
-    """Terms of at most `order` factors -> the later terms of at most `depth` factors that equal ± them.
-
-    Of several that are equal, the first (fewest factors, then in the factors' order) stands for all;
-    a later one of at most `order` factors is not a key.
-    """
-    return {term.name: term.aliases for term in _terms(list(cells[0]), cells, order, depth)}
-
-
 def _factors(cells: Mapping[str, Codes]) -> list[str]:
     factors = list(next(iter(cells.values()), {}))
     for cell, codes in cells.items():
@@ -122,7 +113,11 @@ def _product(factors: Sequence[str], codes: Sequence[Codes]) -> NDArray[np.float
 
 
 def _terms(factors: Sequence[str], codes: Sequence[Codes], order: int = 2, depth: int = 3) -> list[Term]:
-    """Terms up to `order`, one for each set of aliases; those that the cells cannot estimate say why."""
+    """Terms of at most `order` factors, those that the cells cannot estimate with the reason.
+
+    Of terms of at most `depth` factors that equal ± one another, the first (fewest factors, then in the factors' order)
+    stands for all; the others are its aliases.
+    """
     if not codes:
         sizes = range(1, min(order, len(factors)) + 1)
         names_of = itertools.chain.from_iterable(itertools.combinations(factors, size) for size in sizes)

@@ -59,12 +59,6 @@ def latex(found: Mapping[str, Any]) -> str:
     return "\n".join(parts) + "\n"
 
 
-def document(fragment: str) -> str:
-    """The smallest document around a fragment."""
-    head = ["\\documentclass{article}", "\\usepackage[margin=2cm]{geometry}", PREAMBLE]
-    return "\n".join([*head, "\\begin{document}", fragment, "\\end{document}", ""])
-
-
 def escaped(text: str) -> str:
     """Text as LaTeX prints it; a letter that plain pdflatex has not becomes its nearest, else `?`."""
     out = []
