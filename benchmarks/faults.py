@@ -46,6 +46,8 @@ TOLD = {
     "nan": "a weight becomes NaN",
     "collapses": "all weights are 0, each step",
     "memory": "a pass of the batch needs 2.9 times the memory",
+    "eats": "the trial eats all memory that it may have",
+    "devours": "the trial eats the machine's memory",
     "hangs": "the trial hangs (endless sleep)",
     "stopped": "the process answers nobody (SIGSTOP)",
     "loses_checkpoint": "checkpoint truncated, worker killed",
@@ -59,6 +61,8 @@ BASE: dict[str, Any] = {
     **{"data.train_size": 96, "optim.batch_size": 48, "evaluation.rung_train": 40, "evaluation.rung_holdout": 40},
     **{"runtime.device": "cpu", "runtime.threads": 1, "runtime.log_interval": 1, "evaluation.interval": 1},
 }
+#: Bytes beyond what is in use at its start that a study may take before Ray's monitor acts.
+FREE = 5 * 2**30
 POLICY = {"hung_after": 5.0, "hung_seconds": 15.0}
 
 
@@ -161,6 +165,15 @@ def table(study: Study, ran: Ran, folder: Path) -> list[tuple[str, str, str, str
         (TOLD[fault], trial.state, lost(trial, folder / fault), saw(trial, ran.err))
         for fault, trial in study.trials().items()
     ]
+
+
+def devoured(folder: Path) -> list[tuple[str, str, str, str]]:
+    """The row of a trial that Ray's own memory monitor ends, in a study of its own: it may end any process."""
+    folder.mkdir()
+    study = Study(folder / "study", {0: "devours"})
+    memory = dict(re.findall(r"(\w+): +(\d+) kB", Path("/proc/meminfo").read_text()))
+    share = 1 - (int(memory["MemAvailable"]) - FREE / 1024) / int(memory["MemTotal"])
+    return table(study, study.run(RAY_memory_usage_threshold=f"{share:.3f}"), folder)
 
 
 class Server:
@@ -308,7 +321,8 @@ def main() -> None:
     args = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     try:
-        study = Study(folder / "study", dict(enumerate(args.only.split(","))))
+        faults = args.only.split(",")
+        study = Study(folder / "study", dict(enumerate(fault for fault in faults if fault != "devours")))
         ran = study.run()
         rows = table(study, ran, folder)
         broken = study.trials().get("read_only")
@@ -318,6 +332,8 @@ def main() -> None:
             trial = study.trials()["read_only"]
             told = "it can be written again, the same command"
             rows.append((told, trial.state, lost(trial, folder / "read_only"), saw(trial, again.err)))
+        if "devours" in faults:
+            rows += devoured(folder / "memory")
         if not args.no_tracking:
             rows += trackings(folder)
         print("| fault | state | lost | what the user saw |\n| --- | --- | --- | --- |")

@@ -7,6 +7,7 @@ FAULTS names suffers that fault in its second or third epoch. `benchmarks/faults
 import ctypes
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -31,6 +32,8 @@ FAULTS, DONE = "HJEPA_SABOTAGE", "HJEPA_SABOTAGE_DONE"
 MORTAL = "HJEPA_SABOTAGE_MORTAL"
 #: A simulated accelerator holds so much of what one pass of the whole batch keeps for its backward pass.
 SHARE = 0.35
+#: Bytes that a trial may still take of the machine's memory before it is refused more, and at a time.
+ROOM, BITE = 2**30, 2**28
 #: Steps of an epoch.
 EPOCH = 2
 _DROP_BOUND, _OVERRIDE, _SEARCH = 24, 1, 2
@@ -75,6 +78,25 @@ class Saboteur:
     def raises(self) -> None:
         """The same each time."""
         raise ValueError("the trial's own fault")
+
+    def eats(self) -> None:
+        """All the memory that its process may have."""
+        limits = resource.getrlimit(resource.RLIMIT_AS)
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + ROOM, limits[1]))
+        try:
+            eaten = [torch.ones(BITE, dtype=torch.uint8) for _ in range(2 * ROOM // BITE)]
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, limits)
+        raise AssertionError(f"{len(eaten)} bites were allowed")
+
+    def devours(self) -> None:
+        """The machine's memory, until Ray ends the process."""
+        eaten = []
+        while len(eaten) < 16 * ROOM // BITE:
+            eaten.append(torch.ones(BITE, dtype=torch.uint8))
+            time.sleep(0.2)
+        raise AssertionError(f"{len(eaten)} bites were allowed")
 
     def hangs(self) -> None:
         """For ever."""
