@@ -167,12 +167,18 @@ def table(study: Study, ran: Ran, folder: Path) -> list[tuple[str, str, str, str
     ]
 
 
+def available(kind: str = "MemAvailable") -> int:
+    """Bytes of the machine's memory; 0 where it is no Linux."""
+    file = Path("/proc/meminfo")
+    found = re.search(rf"{kind}: +(\d+) kB", file.read_text() if file.exists() else "")
+    return 1024 * int(found[1]) if found else 0
+
+
 def devoured(folder: Path) -> list[tuple[str, str, str, str]]:
     """The row of a trial that Ray's own memory monitor ends, in a study of its own: it may end any process."""
     folder.mkdir()
     study = Study(folder / "study", {0: "devours"})
-    memory = dict(re.findall(r"(\w+): +(\d+) kB", Path("/proc/meminfo").read_text()))
-    share = 1 - (int(memory["MemAvailable"]) - FREE / 1024) / int(memory["MemTotal"])
+    share = 1 - (available() - FREE) / available("MemTotal")
     return table(study, study.run(RAY_memory_usage_threshold=f"{share:.3f}"), folder)
 
 

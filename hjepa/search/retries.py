@@ -1,5 +1,6 @@
 """Whether a trial is tried again after what ended an attempt at it: a policy by cause, counted in its record."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from hjepa.search.states import CAUSES, cause_of
 KEPT = 4000
 #: What Ray writes before it says how a process ended.
 DETAIL = "Worker exit detail: "
+#: Ray's words, and the memory that was taken, where its monitor ended a process.
+PRESSED = re.compile(r"node running low on memory\..*? was (\S+ used / \S+ limit)")
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,9 @@ def smaller(config: Config, workers: int) -> int | str:
 def said(error: str) -> str:
     """An error in a line: the last of a traceback, the heart of Ray's account of a death."""
     lines = [line.strip() for line in error.strip().splitlines() if line.strip()]
+    pressed = PRESSED.search(error)
+    if pressed is not None:
+        return f"its process was ended by Ray, as the machine was low on memory: {pressed[1]}"
     account = next((line for line in lines if DETAIL in line), None)
     if account is None:
         return lines[-1] if lines else "it failed without a word"

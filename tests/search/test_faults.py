@@ -2,6 +2,7 @@
 told: the table of `benchmarks/faults.py`, but for what takes it longest."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,10 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
-FAULTS = ("none", "killed", "raises", "nan", "collapses", "memory", "stopped", "loses_checkpoint", "loses_record")
+FAULTS = (
+    *("none", "killed", "raises", "nan", "collapses", "memory", "eats", "stopped"),
+    *("loses_checkpoint", "loses_record"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +56,7 @@ def test_nothing_is_lost(rows: dict[str, tuple[str, str, str, str]], fault: str)
         ("nan", r"the loss is nan at step 3"),
         ("collapses", r"features\.effective_rank 0 is below"),
         ("memory", r"simulated: .*tried 3 times: out_of_memory at epoch 0, out_of_memory at epoch 0; 12 images a pass"),
+        ("eats", r"t allocate memory: .*; tried 2 times: out_of_memory at epoch 1; 24 images a pass"),
         ("stopped", r"hung: silent for \d+ s; .* takes .*; tried 2 times: hung at epoch 1"),
         ("loses_checkpoint", r"tried 2 times: crash at epoch 2.*begun again from epoch 0, as its checkpoint was set"),
         ("loses_record", r"warning: .*trial\.json: not readable .*; set aside as trial\.json\.corrupt"),
@@ -72,3 +77,12 @@ def test_a_folder_that_can_be_written_again_is_gone_on_with(rows: dict[str, tupl
 def test_the_report_says_what_was_tried_again(rows: dict[str, tuple[str, str, str, str]]) -> None:
     assert "tried 2 times: hung at epoch 1" in rows["report"][3]
     assert "12 images a pass" in rows["report"][3]
+
+
+@pytest.mark.skipif(benchmark.available() < 3 * benchmark.FREE, reason=f"needs {3 * benchmark.FREE:,} bytes of memory")
+def test_a_trial_that_rays_memory_monitor_ends_is_tried_again(tmp_path: Path) -> None:
+    ((_, state, lost, said),) = benchmark.devoured(tmp_path / "memory")
+    assert (state, lost[:7]) == ("completed", "nothing")
+    assert re.search(
+        r"ended by Ray, as the machine was low on memory: .*; tried 2 times: out_of_memory at epoch 1", said
+    )

@@ -28,6 +28,10 @@ Some common causes include: (1) the process was killed by the OOM killer due to 
 """
 MEMORY = "Traceback\n  File\ntorch.OutOfMemoryError: CUDA out of memory. Tried to allocate 9 GiB"
 NODE = "The actor died because its node has died."
+PRESSED = """OutOfMemoryError: 1 worker(s) were killed due to the node running low on memory. Memory on the node \
+(IP: 192.0.2.2, ID: 0fe2) was 5.99GB used / 23.54GB limit (0.254345)
+OOM kill reason: Memory usage 6420549632B exceeded threshold of 6420231680B (25.4% of 25276502016B limit)
+Refer to the documentation on how to address the out of memory issue"""
 RAISED = "Traceback\n  File\nValueError: boom"
 MakeStudy = Callable[..., Study]
 
@@ -54,6 +58,7 @@ def begin(bench: Bench, conductor: Conductor, scores: list[float] | None = None)
         (DIED, None, "crash", 2, "failed"),
         (NODE, None, "preempted", 3, "preempted"),
         (MEMORY, None, "out_of_memory", 2, "out_of_memory"),
+        (PRESSED, None, "out_of_memory", 2, "out_of_memory"),
         (DIED, "hung: silent for 9 s", "hung", 1, "failed"),
     ],
 )
@@ -99,6 +104,11 @@ def test_a_retry_waits_for_nobody_and_is_shown_everywhere(bench: Callable[..., B
     assert facts(record)["hjepa.retried"] == words
     assert f"{first.id} {words}" in report(conductor.records, "table")
     assert f"{first.id} ({first.cell}): {words}" in render(status(conductor.records))
+
+
+def test_a_process_that_ray_ended_for_memory_is_said_in_a_line() -> None:
+    why = "its process was ended by Ray, as the machine was low on memory: 5.99GB used / 23.54GB limit"
+    assert said(f"Failure # 1 (occurred at noon)\n{PRESSED}\n") == why
 
 
 @pytest.mark.parametrize("error", [RAISED, ""])

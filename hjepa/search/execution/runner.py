@@ -15,6 +15,7 @@ from hjepa.search.ablation.cells import FixedCells
 from hjepa.search.budget import Ledger, write_ending
 from hjepa.search.conductor import Conductor
 from hjepa.search.execution.adapters import Follower, Proposals, Verdicts, folder_of, name_of
+from hjepa.search.execution.deaths import known
 from hjepa.search.execution.interruption import Interruption, NoStorage, RayLost, StopStudy
 from hjepa.search.execution.quiet import diverted
 from hjepa.search.execution.session import ray_session, storage
@@ -157,7 +158,7 @@ def _tune(
     nested = plan.study.spec.resources.workers > 1
     place = Path(storage(conductor.records.directory))
     shutil.rmtree(place, ignore_errors=True)  # Tune's own files; a study never goes on from them
-    with ray_session(address, dashboard=nested) as resources:
+    with ray_session(address, dashboard=nested) as resources, known():
         interruption.arm()
         interruption.check()
         tuner = _tuner(make_plan(plan.study, plan.directory, resources), conductor, library, follower, place)
