@@ -23,10 +23,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One Ray at a time, also where tests run in parallel; real-data tests skip where the data is not."""
+    """Ray's tests in two groups, of each one at a time; real-data tests skip where the data is not."""
     for item in items:
-        if item.get_closest_marker("ray"):
-            item.add_marker(pytest.mark.xdist_group("ray"))
+        if ray := item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.xdist_group(ray.kwargs.get("group", "ray")))
     if os.environ.get("HJEPA_DATA"):
         return
     for item in items:

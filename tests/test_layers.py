@@ -113,7 +113,7 @@ FREE = ("hjepa.config", "hjepa.overrides", "hjepa.runtime.environment", "hjepa.r
 #: Library -> the only modules that may import it.
 FENCES = {
     "optuna": {"sampler", "importances"},
-    "ray": {"execution.adapters", "execution.nested", "execution.runner", "execution.session", "execution.trainable"},
+    "ray": {f"execution.{name}" for name in ("adapters", "deaths", "nested", "runner", "session", "trainable")},
     "matplotlib": {"reports.figures", "reports.figure_style", "reports.figure_scores", "reports.figure_curves"},
     "jinja2": {"reports.page"},
     "mlflow": {"tracking.model", "tracking.source", "tracking.store"},

@@ -14,7 +14,7 @@ from hjepa.search.records import StudyRecords
 from tests.tiny import EXPERIMENT, MAIN
 
 pytestmark = [
-    pytest.mark.ray,
+    pytest.mark.ray(group="studies"),
     pytest.mark.slow,
     pytest.mark.timeout(900),
 ]

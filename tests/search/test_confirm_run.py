@@ -15,7 +15,7 @@ from hjepa.search.study import Study
 from tests.tiny import EXPERIMENT, MAIN
 
 pytestmark = [
-    pytest.mark.ray,
+    pytest.mark.ray(group="studies"),
     pytest.mark.slow,
     pytest.mark.timeout(900),
 ]

@@ -14,7 +14,7 @@ from hjepa.search.refusals import refused
 from hjepa.training import parameters
 from tests.tiny import EXPERIMENT, MAIN
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ray(group="studies"), pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def test_the_front_of_score_and_size(tmp_path: Path) -> None:

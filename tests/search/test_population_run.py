@@ -14,7 +14,7 @@ from hjepa.search.records import StudyRecords
 from hjepa.training import train
 from tests.tiny import EXPERIMENT, MAIN
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray(group="studies"), pytest.mark.slow, pytest.mark.timeout(600)]
 
 #: An encoder that a few steps change.
 LIVELY = {

@@ -13,7 +13,7 @@ import pytest
 
 from hjepa.search.records import StudyRecords, TrialRecord
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.realdata, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.ray(group="studies"), pytest.mark.slow, pytest.mark.realdata, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 MAIN = "from hjepa.cli.search import main; main()"
