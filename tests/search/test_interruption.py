@@ -2,7 +2,9 @@
 
 import os
 import signal
+import socket
 import time
+import types
 
 import pytest
 
@@ -46,7 +48,7 @@ def test_no_except_clause_for_failures_swallows_it() -> None:
 def test_a_study_whose_ray_has_died_ends_with_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, nodes = [0.0], [{"Alive": True}, {"Alive": False}]
     monkeypatch.setattr(session.ray, "nodes", lambda: nodes)
-    pulse = session.Pulse(now=lambda: clock[0])
+    pulse = session.Pulse(print, now=lambda: clock[0])
     nodes[0]["Alive"] = False
     pulse.check()
     clock[0] = session.LOOK
@@ -55,3 +57,31 @@ def test_a_study_whose_ray_has_died_ends_with_a_line(monkeypatch: pytest.MonkeyP
     nodes[1]["Alive"] = True
     clock[0] += session.LOOK
     pulse.check()
+
+
+def test_a_head_that_has_died_is_said_while_whatever_asks_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nodes() -> None:
+        raise AssertionError("nobody may ask a dead head: he would wait")
+
+    said: list[str] = []
+    monkeypatch.setattr(session, "LOOK", 0.02)
+    monkeypatch.setattr(session, "SILENCE", 0.2)
+    monkeypatch.setattr(session.ray, "nodes", nodes)
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+        context = types.SimpleNamespace(gcs_address=address)
+        monkeypatch.setattr(session.ray, "get_runtime_context", lambda: context)
+        pulse = session.Pulse(said.append, now=lambda: 0.0)
+        with pulse.watching():
+            time.sleep(0.3)
+            pulse.check()
+            head.close()
+            deadline = time.monotonic() + 30
+            while not said and time.monotonic() < deadline:
+                time.sleep(0.01)
+            with pytest.raises(RayLost, match=f"its head at {address} does not answer"):
+                pulse.check()
+    assert said == [
+        f"Ray has died: its head at {address} does not answer; every trial that ended is kept, "
+        "and the same command goes on"
+    ]

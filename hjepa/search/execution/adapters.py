@@ -105,17 +105,17 @@ class Verdicts(Stateless, FIFOScheduler):
 class Follower(Stateless, Callback):
     """Tells the Conductor what happened, and leaves the study when it should stop."""
 
-    def __init__(self, conductor: Conductor, interruption: Interruption, watch: Watch) -> None:
+    def __init__(self, conductor: Conductor, interruption: Interruption, watch: Watch, pulse: Pulse) -> None:
         self._conductor = conductor
         self._interruption = interruption
         self._watch = watch
-        self._pulse = Pulse()
+        self.pulse = pulse
         self._hung: dict[str, str] = {}
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Between two events nothing is half done. Ends what hangs. Raises StopStudy."""
         self._interruption.check()
-        self._pulse.check()
+        self.pulse.check()
         for name, reason in self._watch.hung():
             self._hung[name] = reason
             _kill(name, trials)

@@ -18,7 +18,7 @@ from hjepa.search.execution.adapters import Follower, Proposals, Verdicts, folde
 from hjepa.search.execution.deaths import known
 from hjepa.search.execution.interruption import Interruption, NoStorage, RayLost, StopStudy
 from hjepa.search.execution.quiet import diverted
-from hjepa.search.execution.session import ray_session, storage
+from hjepa.search.execution.session import Pulse, ray_session, storage
 from hjepa.search.execution.trainable import run_order
 from hjepa.search.goals import Goals
 from hjepa.search.live import LiveTable, aloud
@@ -95,7 +95,7 @@ def run_study(
                 if not conductor.finished:
                     interruption.check()
                     with live:
-                        follower = Follower(conductor, interruption, watch)
+                        follower = Follower(conductor, interruption, watch, Pulse(live.say))
                         _tune(plan, conductor, library, follower, interruption, address, live)
             except StopStudy as stop:
                 stopped, broken = str(stop), isinstance(stop, NoStorage | RayLost)
@@ -158,7 +158,7 @@ def _tune(
     nested = plan.study.spec.resources.workers > 1
     place = Path(storage(conductor.records.directory))
     shutil.rmtree(place, ignore_errors=True)  # Tune's own files; a study never goes on from them
-    with ray_session(address, dashboard=nested) as resources, known():
+    with ray_session(address, dashboard=nested) as resources, known(), follower.pulse.watching():
         interruption.arm()
         interruption.check()
         tuner = _tuner(make_plan(plan.study, plan.directory, resources), conductor, library, follower, place)

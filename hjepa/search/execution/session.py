@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,8 +14,8 @@ from hjepa.overrides import ConfigError
 from hjepa.search.execution.interruption import RayLost
 from hjepa.search.execution.order import passed_on
 
-#: Seconds between looks whether Ray lives.
-LOOK = 5.0
+#: Seconds between looks whether Ray lives, and those for which its head may be silent.
+LOOK, SILENCE = 5.0, 20.0
 
 #: Settings of Ray that its processes read from the environment. Tune's own snapshots and its handling of
 #: signals are not used here; a working directory that changes under a trial would move relative paths.
@@ -48,19 +49,45 @@ def ray_session(address: str | None, *, dashboard: bool) -> Iterator[dict[str, f
 
 
 class Pulse:
-    """Whether Ray lives. Where its last node has died, Tune itself would wait for another one, for ever."""
+    """Whether Ray lives. Where its last node has died, Tune itself would wait for another one, for ever; where its head
+    has, whatever asks it waits, until Ray ends the process after a minute, without a word to its user.
+    """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, say: Callable[[str], None], now: Callable[[], float] = time.monotonic) -> None:
+        """`say` tells the user."""
+        self._say = say
         self._now = now
         self._last = now()
+        self._silent = 0.0
+        self._lost: str | None = None
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """While entered, look after the head beside what may wait for it."""
+        over = threading.Event()
+        head = ray.get_runtime_context().gcs_address
+        threading.Thread(target=self._watch, args=(head, over), name="pulse", daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
 
     def check(self) -> None:
         """Look, now and then. Raises RayLost."""
-        if self._now() - self._last < LOOK:
+        if self._lost is not None:
+            raise RayLost(self._lost)
+        if self._silent or self._now() - self._last < LOOK:
             return
         self._last = self._now()
         if not any(node["Alive"] for node in ray.nodes()):  # type: ignore[no-untyped-call]
             raise RayLost("Ray has died: no node of it is left; every trial that ended is kept")
+
+    def _watch(self, head: str, over: threading.Event) -> None:
+        while self._lost is None and not over.wait(LOOK):
+            self._silent = 0.0 if _listens(head) else self._silent + LOOK
+            if self._silent >= SILENCE:
+                self._lost = f"Ray has died: its head at {head} does not answer; every trial that ended is kept"
+                self._say(f"{self._lost}, and the same command goes on")
 
 
 def cluster_resources(address: str) -> dict[str, float]:
@@ -94,11 +121,22 @@ def _start(address: str | None, dashboard: bool) -> None:
         raise ConfigError([f"--address: {where} does not answer: {str(error).strip().splitlines()[0]}"]) from error
 
 
-def _knock(address: str) -> None:
+def _knock(address: str, timeout: float = 10) -> None:
     """Raise OSError at once where nobody listens at host:port; Ray itself would try for minutes."""
     port = _port_of(address)
     if port is not None:
-        socket.create_connection((address.rpartition(":")[0].rpartition("/")[2], port), timeout=10).close()
+        host = address.rpartition(":")[0].rpartition("/")[2].strip("[]")
+        socket.create_connection((host, port), timeout=timeout).close()
+
+
+def _listens(address: str) -> bool:
+    try:
+        _knock(address, timeout=2)
+    except (ConnectionRefusedError, TimeoutError):
+        return False
+    except OSError:  # not known
+        return True
+    return True
 
 
 def _port_of(address: str) -> int | None:
