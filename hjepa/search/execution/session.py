@@ -14,8 +14,9 @@ from hjepa.overrides import ConfigError
 from hjepa.search.execution.interruption import RayLost
 from hjepa.search.execution.order import passed_on
 
-#: Seconds between looks whether Ray lives, and those for which its head may be silent.
-LOOK, SILENCE = 5.0, 20.0
+#: Seconds between looks whether Ray lives, and those for which its head may be silent: on a cluster it may be started
+#: again, and Ray itself waits for a minute.
+LOOK, SILENCE = 5.0, 40.0
 
 #: Settings of Ray that its processes read from the environment. Tune's own snapshots and its handling of
 #: signals are not used here; a working directory that changes under a trial would move relative paths.
