@@ -328,7 +328,8 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     try:
         faults = args.only.split(",")
-        study = Study(folder / "study", dict(enumerate(fault for fault in faults if fault != "devours")))
+        others = [fault for fault in faults if fault != "devours"] or ["none"]
+        study = Study(folder / "study", dict(enumerate(others)))
         ran = study.run()
         rows = table(study, ran, folder)
         broken = study.trials().get("read_only")
